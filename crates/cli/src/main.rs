@@ -1,0 +1,2 @@
+//! The binary `twinheap`.
+fn main() {}
