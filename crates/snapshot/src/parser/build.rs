@@ -1,0 +1,125 @@
+//! From filled tables to a [`Snapshot`]: checks that need the whole file.
+
+use crate::damage::{Damage, ParseError, Section};
+use crate::header::EdgeType;
+use crate::parser::table::ReadTable as _;
+use crate::parser::{Parsed, Parser, root_of, too_large};
+use crate::records::OddValues;
+use crate::snapshot::{Location, Producer, Snapshot};
+
+pub(crate) fn build(parser: Parser<'_>) -> Result<Parsed, ParseError> {
+    let Parser { header, nodes, edges, mut strings, offset, mut damage, samples, .. } = parser;
+    let Some(header) = header else {
+        let what = "the file has none".to_owned();
+        return Err(ParseError::BadHeader { offset, what });
+    };
+    let node_count = nodes.len();
+    if node_count == 0 {
+        let what = match damage.first() {
+            Some(first) => format!("not one node could be read: {first}"),
+            None => "it describes no node".to_owned(),
+        };
+        return Err(ParseError::BadHeader { offset, what });
+    }
+    let mut note = |section, what: String| damage.push(Damage { section, offset, what });
+    note_odd(&mut note, Section::Nodes, nodes.odd, "nodes have a type or number that makes no sense");
+    note_odd(&mut note, Section::Edges, edges.odd, "edges have a type that is not in the header or lead to no node");
+
+    let edge_count = edges.len();
+    let mut edge_to = edges.to;
+    let mut edge_packed = edges.packed;
+    edge_to.truncate(edge_count);
+    edge_packed.truncate(edge_count);
+    if edges.node_limit != node_count as u64 {
+        // The edges came before the nodes, so nobody could check where they lead.
+        let mut lost = 0u64;
+        for (to, packed) in edge_to.iter_mut().zip(&mut edge_packed) {
+            if *to as usize >= node_count {
+                (*to, *packed) = (0, EdgeType::Invisible as u32);
+                lost += 1;
+            }
+        }
+        if lost > 0 {
+            note(Section::Edges, format!("{lost} edges lead to no node"));
+        }
+    }
+
+    let mut first_edge = nodes.edge_count;
+    first_edge.truncate(node_count + 1);
+    let wanted = to_offsets(&mut first_edge, edge_count).ok_or_else(|| too_large(Section::Edges, offset))?;
+    if wanted != edge_count as u64 {
+        let what = format!("the nodes announce {wanted} edges, the file has {edge_count}");
+        note(Section::Edges, what);
+    }
+
+    let (mut kind, mut name, mut id, mut self_size) = (nodes.kind, nodes.name, nodes.id, nodes.self_size);
+    kind.truncate(node_count);
+    name.truncate(node_count);
+    id.truncate(node_count);
+    self_size.truncate(node_count);
+    let mut trace_node = nodes.trace_node;
+    trace_node.truncate(node_count);
+    if trace_node.iter().all(|&t| t == 0) {
+        trace_node = Vec::new();
+    }
+    strings.shrink();
+
+    let mut snapshot = Snapshot {
+        root: root_of(&header, node_count),
+        kind,
+        name,
+        id,
+        self_size,
+        first_edge,
+        trace_node,
+        edge_packed,
+        edge_to,
+        edge_wide: edges.wide_names,
+        locations: sorted_locations(parser.locations, node_count),
+        strings,
+        samples,
+        trace_functions: parser.trace_functions,
+        trace_nodes: parser.trace_nodes,
+        extra_native_bytes: header.extra_native_bytes,
+        producer: Producer {
+            v8_layout: header.v8_layout,
+            has_detachedness: header.node.detachedness.is_some(),
+        },
+        extra_node_types: header.extra_node_types,
+    };
+    snapshot.edge_wide.shrink_to_fit();
+    Ok(Parsed { snapshot, damage })
+}
+
+fn note_odd(note: &mut impl FnMut(Section, String), section: Section, odd: OddValues, what: &str) {
+    if odd.count > 0 {
+        note(section, format!("{} {what}, the first is record {}", odd.count, odd.first_record));
+    }
+}
+
+/// Counts to offsets, in place; the last entry becomes the end. Returns the sum of the counts, which may differ
+/// from `edges`; offsets never pass `edges`. `None` if 32 bits don't hold the sum.
+fn to_offsets(counts: &mut [u32], edges: usize) -> Option<u64> {
+    let mut sum = 0u64;
+    let last = counts.len() - 1;
+    for count in &mut counts[..last] {
+        let here = sum;
+        sum += u64::from(*count);
+        *count = here.min(edges as u64) as u32;
+    }
+    counts[last] = sum.min(edges as u64) as u32;
+    (edges < u32::MAX as usize).then_some(sum)
+}
+
+/// One location a node, ascending; the last of several counts, as in DevTools' map.
+fn sorted_locations(mut locations: Vec<Location>, node_count: usize) -> Vec<Location> {
+    locations.retain(|l| (l.node as usize) < node_count);
+    if !locations.is_sorted_by(|a, b| a.node < b.node) {
+        locations.sort_by_key(|l| l.node);
+        locations.reverse();
+        locations.dedup_by_key(|l| l.node);
+        locations.reverse();
+    }
+    locations.shrink_to_fit();
+    locations
+}
