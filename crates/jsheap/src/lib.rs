@@ -1,1 +1,31 @@
+//! Chrome DevTools' semantics for a V8 heap snapshot, exactly, and corrected where DevTools is wrong.
+//!
+//! [`Heap::new`] computes what DevTools computes when it opens a file: detachedness, shallow sizes with owned
+//! internals, dominators and retained sizes, distances, classes with inferred interfaces. The other modules answer
+//! questions about it: the Summary's rows, statistics, comparison, retainers, paths, dominators, strings, filters.
+//!
+//! The rules are those of the DevTools front end of Chrome 150 (`front_end/entrypoints/heap_snapshot_worker`). It
+//! is wrong in these cases, and this crate is not:
+//! - sizes from 4 GiB on wrap around there;
+//! - of two classes with the same key it shows only one;
+//! - an allocation timeline whose header promises too few functions makes it fail.
+//!
+//! The crate does no I/O and starts no thread; a caller lends what runs two passes at once.
 
+mod aggregates;
+mod classes;
+mod detached;
+mod distance;
+mod edges;
+mod heap;
+mod interfaces;
+mod names;
+mod ownership;
+mod statistics;
+
+pub use aggregates::{ClassRow, class_rows, instances};
+pub use classes::{Class, ClassId, ClassTable};
+pub use distance::{SYSTEM_DISTANCE, UNREACHABLE};
+pub use heap::{Heap, Resources, Unwatched, Watch, Work};
+pub use interfaces::Interfaces;
+pub use statistics::{Statistics, statistics};

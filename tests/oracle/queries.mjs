@@ -1,0 +1,163 @@
+// DevTools' answers to what people click on: retainers, contents, filters, duplicate strings, the allocation timeline.
+// All lists are in the order in which the DevTools grids show them.
+
+import { comparator, nodeFilter } from './engine.mjs';
+
+/** Long lists (the elements of a big array) add nothing after this many rows; `total` tells how many there are. */
+const LIST_LIMIT = 60;
+
+/** The entries of the Summary view's filter drop-down. */
+const NAMED_FILTERS = [
+  'duplicatedStrings',
+  'objectsRetainedByDetachedDomNodes',
+  'objectsRetainedByConsole',
+  'objectsRetainedByContexts',
+  'objectsRetainedByEventHandlers',
+  'sharedNativeContext',
+  'noNativeContext',
+];
+
+/** Answers about about `count` nodes, and about the snapshot as a whole. */
+export function answerQueries(snapshot, count) {
+  return {
+    interfaces: JSON.parse(snapshot.interfaceDefinitions()).map(d => ({ name: wellFormed(d.name), count: d.count })),
+    max_js_object_id: snapshot.maxJsNodeId(),
+    native_contexts: nativeContexts(snapshot),
+    filters: filters(snapshot),
+    duplicate_strings: duplicateStrings(snapshot),
+    samples: snapshot.getSamples() && samples(snapshot.getSamples()),
+    allocation_sites: snapshot.profile.snapshot.trace_function_count ? allocationSites(snapshot) : null,
+    nodes: sampleNodes(snapshot, count).map(index => nodeAnswers(snapshot, index)),
+  };
+}
+
+const wellFormed = text => text.toWellFormed();
+
+/** The root, the first and last node of every class that is rare, and every n-th node. */
+function sampleNodes(snapshot, count) {
+  const chosen = new Set([snapshot.rootNodeIndex]);
+  const fields = snapshot.nodeFieldCount;
+  const classes = Object.values(snapshot.aggregatesWithFilter(nodeFilter()));
+  for (let i = 0; i < classes.length; i += Math.ceil(classes.length / (count / 3))) {
+    chosen.add(classes[i].idxs[0]).add(classes[i].idxs.at(-1));
+  }
+  const step = Math.max(1, Math.floor(snapshot.nodeCount / (count / 3)));
+  for (let i = 0; i < snapshot.nodeCount; i += step) chosen.add(i * fields);
+  return [...chosen].sort((a, b) => a - b);
+}
+
+function nodeAnswers(snapshot, index) {
+  const list = (provider, order, show) => {
+    provider.sortAndRewind(order);
+    // Sorting only a window picks pivots at random; the whole range is sorted stably.
+    const range = provider.serializeItemsRange(0, Infinity);
+    return { total: range.totalLength, rows: range.items.slice(0, LIST_LIMIT).map(show) };
+  };
+  const edge = item => ({
+    edge: wellFormed(item.name),
+    edge_type: item.type,
+    id: item.node.id,
+    name: wellFormed(item.node.name),
+    distance: item.node.distance,
+  });
+  const node = snapshot.createNode(index);
+  return {
+    id: node.id(),
+    name: wellFormed(node.name()),
+    detachedness: node.detachedness(),
+    can_be_queried: node.canBeQueried(),
+    native_context: nativeContextId(snapshot, index),
+    retainers: list(
+      snapshot.createRetainingEdgesProvider(index),
+      comparator('!edgeDistance', true, '!edgeName', true),
+      edge,
+    ),
+    children: list(
+      snapshot.createEdgesProvider(index),
+      comparator('retainedSize', false, '!edgeName', true),
+      edge,
+    ),
+  };
+}
+
+/** Id of the native context a node belongs to, or "shared" or null. */
+function nativeContextId(snapshot, index) {
+  const context = snapshot.nodeNativeContext(index);
+  if (context === -1) return null;
+  if (context === -2) return 'shared';
+  return snapshot.createNode(context).id();
+}
+
+function nativeContexts(snapshot) {
+  const sizes = snapshot.getNativeContextSizes();
+  return {
+    contexts: sizes.nativeContexts.map(c => ({
+      id: c.nodeId,
+      name: wellFormed(c.nodeName),
+      attributed_size: c.attributedSize,
+      shallow_size: c.selfSize,
+      retained_size: c.retainedSize,
+    })),
+    shared_size: sizes.sharedSize,
+    unattributed_size: sizes.noAttributionSize,
+  };
+}
+
+/** Per filter: what the Summary view lists, class by class. */
+function filters(snapshot) {
+  const names = [...NAMED_FILTERS];
+  for (const context of snapshot.getNativeContextSizes().nativeContexts) names.push('nativeContext_' + context.nodeIndex);
+  const max = snapshot.maxJsNodeId();
+  const answers = {};
+  const answer = (name, fields) => {
+    answers[name] = Object.entries(snapshot.aggregatesWithFilter(nodeFilter(fields)))
+      .map(([key, a]) => ({
+        name: wellFormed(a.name),
+        key: wellFormed(key),
+        count: a.count,
+        shallow_size: a.self,
+        retained_size: a.maxRet,
+        distance: a.distance,
+      }))
+      .sort((a, b) => b.retained_size - a.retained_size || (a.key < b.key ? -1 : 1));
+  };
+  for (const name of names) {
+    const prefix = 'nativeContext_';
+    const label = name.startsWith(prefix)
+      ? `native_context ${snapshot.createNode(Number(name.slice(prefix.length))).id()}`
+      : name;
+    answer(label, { filterName: name });
+  }
+  // "Objects allocated before/between": half of the ids are enough to see where the border belongs.
+  const middle = Math.floor(max / 2) | 1;
+  answer(`ids 0 ${middle}`, { minNodeId: 0, maxNodeId: middle });
+  answer(`ids ${middle} ${max}`, { minNodeId: middle, maxNodeId: max });
+  return answers;
+}
+
+function duplicateStrings(snapshot) {
+  return snapshot.getDuplicateStrings().map(group => ({
+    value: wellFormed(group.value),
+    count: group.count,
+    shallow_size: group.totalSelfSize,
+    retained_size: group.totalRetainedSize,
+    truncated: group.truncated,
+    ids: group.nodes.map(n => n.id),
+  }));
+}
+
+const samples = ({ timestamps, lastAssignedIds, sizes }) =>
+  timestamps.map((t, i) => ({ time: t / 1000, last_id: lastAssignedIds[i], size: sizes[i] }));
+
+/** The Allocation view: where was allocated, largest first. */
+const allocationSites = snapshot =>
+  snapshot.allocationTracesTops().map(site => ({
+    function: wellFormed(site.name),
+    script: wellFormed(site.scriptName),
+    line: site.line,
+    column: site.column,
+    count: site.count,
+    size: site.size,
+    live_count: site.liveCount,
+    live_size: site.liveSize,
+  }));
