@@ -10,6 +10,7 @@
 //   faults.collisions  classes that vanish because another class has the same public key
 //   faults.names       (diff) a class that only the base has, shown under its name from the base's own inferred
 //                      interfaces although it was compared under the new snapshot's
+// The last two are lists of rows: take the `wrong` ones out, put the `right` ones in, in this order of faults.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -61,8 +62,8 @@ function writeNodes(file, { snapshot, fileSizes }) {
 }
 
 const row = (key, aggregate) => ({
-  name: aggregate.name.toWellFormed(),
-  key: key.toWellFormed(),
+  name: aggregate.name,
+  key,
   count: aggregate.count,
   shallow_size: aggregate.self,
   retained_size: aggregate.maxRet,
@@ -85,13 +86,14 @@ function aggregatesWithoutCollisions(snapshot) {
   });
 }
 
-/** Classes which DevTools' table lacks or shows with the numbers of a namesake, as they should be. */
-function findCollisions(snapshot, shown) {
-  return classRows(aggregatesWithoutCollisions(snapshot)).filter(right => {
-    const seen = shown.find(c => c.key === right.key);
-    return !seen || JSON.stringify(seen) !== JSON.stringify(right);
-  });
+/** The rows of one table that are not in another. */
+function rowsWithout(rows, others) {
+  const known = new Set(others.map(row => JSON.stringify(row)));
+  return rows.filter(row => !known.has(JSON.stringify(row)));
 }
+
+/** How to make one table of the other: rows to take out and rows to put in. */
+const repair = (shown, right) => ({ wrong: rowsWithout(shown, right), right: rowsWithout(right, shown) });
 
 function summarise({ snapshot }) {
   const s = snapshot.getStatistics();
@@ -113,14 +115,17 @@ function summarise({ snapshot }) {
       other_native: s.native.total - s.native.typedArrays,
     },
     classes,
-    faults: { collisions: findCollisions(snapshot, classes) },
+    faults: { collisions: repair(classes, classRows(aggregatesWithoutCollisions(snapshot))) },
     warnings: [...warnings],
   };
 }
 
 const nameOf = file => path.basename(file).replace(/\.heap(snapshot|timeline)$/, '');
 
-const writeJson = (file, value) => fs.writeFileSync(file, JSON.stringify({ oracle: ENGINE_VERSION, ...value }, null, 1));
+function writeJson(file, value) {
+  const text = (_, v) => (typeof v === 'string' ? v.toWellFormed() : v); // see `quote`
+  fs.writeFileSync(file, JSON.stringify({ oracle: ENGINE_VERSION, ...value }, text, 1));
+}
 
 async function analyse(outDir, file) {
   const base = path.join(outDir, nameOf(file));
@@ -141,8 +146,8 @@ async function query(outDir, file) {
 }
 
 const diffRow = (key, d) => ({
-  name: d.name.toWellFormed(),
-  key: key.toWellFormed(),
+  name: d.name,
+  key,
   added: d.addedCount,
   removed: d.removedCount,
   delta: d.countDelta,
@@ -172,16 +177,10 @@ async function diff(outDir, baseFile, nextFile) {
     next.snapshot.applyInterfaceDefinitions(JSON.parse(definitions));
     return compare(base.snapshot, next.snapshot, definitions + ' ', 'repaired');
   });
+  const named = right.map(row => (row.added === 0 ? { ...row, name: nameInKey(row.key) } : row));
   writeJson(path.join(outDir, `${nameOf(baseFile)}..${nameOf(nextFile)}.diff.json`), {
     classes,
-    faults: {
-      collisions: {
-        right: right.filter(r => !classes.some(c => JSON.stringify(c) === JSON.stringify(r))),
-        wrong: classes.filter(c => !right.some(r => JSON.stringify(c) === JSON.stringify(r))),
-      },
-      names: classes.filter(c => c.added === 0 && c.name !== nameInKey(c.key)).map(c => c.key),
-      overflows: base.overflows || next.overflows,
-    },
+    faults: { collisions: repair(classes, right), names: repair(right, named) },
   });
 }
 

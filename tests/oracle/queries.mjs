@@ -20,7 +20,7 @@ const NAMED_FILTERS = [
 /** Answers about about `count` nodes, and about the snapshot as a whole. */
 export function answerQueries(snapshot, count) {
   return {
-    interfaces: JSON.parse(snapshot.interfaceDefinitions()).map(d => ({ name: wellFormed(d.name), count: d.count })),
+    interfaces: JSON.parse(snapshot.interfaceDefinitions()).map(d => ({ name: d.name, count: d.count })),
     max_js_object_id: snapshot.maxJsNodeId(),
     native_contexts: nativeContexts(snapshot),
     filters: filters(snapshot),
@@ -30,8 +30,6 @@ export function answerQueries(snapshot, count) {
     nodes: sampleNodes(snapshot, count).map(index => nodeAnswers(snapshot, index)),
   };
 }
-
-const wellFormed = text => text.toWellFormed();
 
 /** The root, the first and last node of every class that is rare, and every n-th node. */
 function sampleNodes(snapshot, count) {
@@ -54,16 +52,16 @@ function nodeAnswers(snapshot, index) {
     return { total: range.totalLength, rows: range.items.slice(0, LIST_LIMIT).map(show) };
   };
   const edge = item => ({
-    edge: wellFormed(item.name),
+    edge: item.name,
     edge_type: item.type,
     id: item.node.id,
-    name: wellFormed(item.node.name),
+    name: item.node.name,
     distance: item.node.distance,
   });
   const node = snapshot.createNode(index);
   return {
     id: node.id(),
-    name: wellFormed(node.name()),
+    name: node.name(),
     detachedness: node.detachedness(),
     can_be_queried: node.canBeQueried(),
     native_context: nativeContextId(snapshot, index),
@@ -93,7 +91,7 @@ function nativeContexts(snapshot) {
   return {
     contexts: sizes.nativeContexts.map(c => ({
       id: c.nodeId,
-      name: wellFormed(c.nodeName),
+      name: c.nodeName,
       attributed_size: c.attributedSize,
       shallow_size: c.selfSize,
       retained_size: c.retainedSize,
@@ -112,8 +110,8 @@ function filters(snapshot) {
   const answer = (name, fields) => {
     answers[name] = Object.entries(snapshot.aggregatesWithFilter(nodeFilter(fields)))
       .map(([key, a]) => ({
-        name: wellFormed(a.name),
-        key: wellFormed(key),
+        name: a.name,
+        key: key,
         count: a.count,
         shallow_size: a.self,
         retained_size: a.maxRet,
@@ -137,7 +135,7 @@ function filters(snapshot) {
 
 function duplicateStrings(snapshot) {
   return snapshot.getDuplicateStrings().map(group => ({
-    value: wellFormed(group.value),
+    value: group.value,
     count: group.count,
     shallow_size: group.totalSelfSize,
     retained_size: group.totalRetainedSize,
@@ -152,8 +150,8 @@ const samples = ({ timestamps, lastAssignedIds, sizes }) =>
 /** The Allocation view: where was allocated, largest first. */
 const allocationSites = snapshot =>
   snapshot.allocationTracesTops().map(site => ({
-    function: wellFormed(site.name),
-    script: wellFormed(site.scriptName),
+    function: site.name,
+    script: site.scriptName,
     line: site.line,
     column: site.column,
     count: site.count,

@@ -1,6 +1,6 @@
 //! A snapshot with everything DevTools computes when it loads one.
 
-use twinheap_graph::{BitSet, DominatorTree, dominator_tree};
+use twinheap_graph::{DominatorTree, dominator_tree};
 use twinheap_snapshot::{Join, NodeIdx, Snapshot, WideColumn, sequential};
 
 use crate::classes::{ClassId, ClassTable, classify};
@@ -60,8 +60,6 @@ pub struct Heap {
     pub snapshot: Snapshot,
     pub(crate) names: Names,
     pub(crate) detached: detached::Detached,
-    /// Objects that the global objects reach.
-    pub(crate) page: BitSet,
     pub(crate) has_user_roots: bool,
     pub(crate) shallow: WideColumn,
     pub(crate) dominators: DominatorTree,
@@ -94,7 +92,7 @@ impl Heap {
         timer.end();
         let has_user_roots = !user_roots(&snapshot, &names).is_empty();
 
-        let mut dominated: Option<(BitSet, DominatorTree)> = None;
+        let mut dominators: Option<DominatorTree> = None;
         let mut labels: Option<Labels> = None;
         join(
             &mut || {
@@ -107,7 +105,7 @@ impl Heap {
                 let timer = pass("dominators", n, m, 16 * m + 60 * n);
                 let tree = dominator_tree(graph(&snapshot), snapshot.root().0, held.edges, &held.unheld);
                 timer.end();
-                dominated = Some((page, tree));
+                dominators = Some(tree);
             },
             &mut || {
                 let timer = pass("shallow sizes", n, m, 4 * m + 12 * n);
@@ -125,7 +123,7 @@ impl Heap {
                 labels = Some(Labels { shallow, distance, interfaces, classes });
             },
         );
-        let (page, dominators) = dominated.expect("the caller's join runs both tasks");
+        let dominators = dominators.expect("the caller's join runs both tasks");
         let labels = labels.expect("the caller's join runs both tasks");
         let timer = pass("retained sizes", n, 0, 28 * n);
         let retained = dominators.retained(|node| labels.shallow.get(node));
@@ -135,7 +133,6 @@ impl Heap {
             snapshot,
             names,
             detached,
-            page,
             has_user_roots,
             shallow,
             dominators,

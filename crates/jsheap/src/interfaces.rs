@@ -61,7 +61,7 @@ fn properties<'a>(
 }
 
 /// A property as it stands in an interface's name: quoted if it could be taken for something else.
-fn formatted(name: &Wtf8) -> Vec<u8> {
+pub(crate) fn formatted(name: &Wtf8) -> Vec<u8> {
     if name.as_bytes().iter().any(|b| b",'\"{}".contains(b)) {
         name.to_json().into_bytes()
     } else {

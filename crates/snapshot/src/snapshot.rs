@@ -204,7 +204,7 @@ impl Snapshot {
 
     /// The edges that leave a node.
     #[inline]
-    pub fn edges(&self, node: NodeIdx) -> impl DoubleEndedIterator<Item = EdgeIdx> + ExactSizeIterator + use<> {
+    pub fn edges(&self, node: NodeIdx) -> impl DoubleEndedIterator<Item = EdgeIdx> + ExactSizeIterator + Clone + use<> {
         let i = node.index();
         (self.first_edge[i]..self.first_edge[i + 1]).map(EdgeIdx)
     }

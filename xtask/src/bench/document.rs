@@ -122,7 +122,7 @@ fn heap(text: &mut String, result: &HeapResult) {
         let label = row.contestant.label;
         let Outcome::Finished(runs) = &row.outcome else {
             if let Outcome::Failed(why) = &row.outcome {
-                let _ = writeln!(text, "| {label} | fails: {} |||||||||", one_cell(why));
+                let _ = writeln!(text, "| {label} | fails: {} ||||||||", one_cell(why));
             }
             continue;
         };

@@ -44,7 +44,7 @@ pub(super) const HUGE: Spec = Spec {
 const TOLERANCE: f64 = 0.10;
 
 /// The requests of the two small runs that calibrate the file's growth.
-const CALIBRATION_REQUESTS: [u64; 2] = [200, 800];
+const CALIBRATION_REQUESTS: [u64; 2] = [1500, 3000];
 
 /// A snapshot file with what its header says.
 pub(super) struct Heap {

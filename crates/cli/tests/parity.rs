@@ -1,0 +1,262 @@
+//! Parity with Chrome DevTools: every class, every node and every comparison that DevTools' own engine computes, on
+//! snapshots taken freshly from five Node versions, on older and other layouts, and on random graphs.
+//!
+//! No difference is allowed except DevTools' known faults. Those are not tolerated but repaired: the oracle runs the
+//! same engine a second time without the one fault (see `tests/oracle/devtools.mjs`), and that is what twinheap has to
+//! equal. Each fault has a test below which shows that DevTools really has it, and by an independent count that we are
+//! right.
+
+#[path = "parity/compare.rs"]
+mod compare;
+#[path = "parity/oracle.rs"]
+mod oracle;
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use compare::{Differences, key_of};
+use oracle::{Lab, name_of, twinheap};
+use serde_json::Value;
+
+const GIB: u64 = 1 << 30;
+
+#[test]
+fn node_18() {
+    // Node 18 has no options for writeHeapSnapshot.
+    check_zoo("node18", &["default", "pair", "timeline"]);
+}
+
+#[test]
+fn node_20() {
+    check_zoo("node20", &["default", "internals", "numeric", "pair", "timeline"]);
+}
+
+#[test]
+fn node_22() {
+    check_zoo("node22", &["default", "internals", "numeric", "pair", "timeline"]);
+}
+
+#[test]
+fn node_24() {
+    check_zoo("node24", &["default", "internals", "numeric", "pair", "timeline"]);
+}
+
+#[test]
+fn node_26() {
+    check_zoo("node26", &["default", "internals", "numeric", "pair", "timeline"]);
+}
+
+#[test]
+fn fixtures() {
+    let lab = Lab::new("fixtures");
+    let names = ["node12", "node14", "node16", "node24-a", "node24-b", "deno-v8-15"];
+    let files: Vec<_> = names.iter().map(|name| unpack_fixture(&lab, name)).collect();
+    let pairs = [(files[3].clone(), files[4].clone())];
+    check(lab, &files, &pairs);
+}
+
+#[test]
+fn random_graphs() {
+    let lab = Lab::new("random");
+    let (first, count) = (1, 120);
+    lab.make_random(first, count);
+    let files: Vec<_> =
+        (first..first + count).map(|seed| lab.path(&format!("random-{seed}.heapsnapshot"))).collect();
+    // Neighbours have little in common but their ids, which is what a comparison goes by.
+    let pairs: Vec<_> = files.windows(2).step_by(3).map(|w| (w[0].clone(), w[1].clone())).collect();
+    check(lab, &files, &pairs);
+}
+
+/// DevTools keeps sizes in 32 bits: a buffer of 5 GiB shows as one of 1 GiB.
+#[test]
+fn fault_sizes_wrap_at_32_bits() {
+    let lab = Lab::new("huge");
+    lab.take_zoo("node24", "huge");
+    let file = lab.path("zoo-huge.heapsnapshot");
+    lab.analyse(std::slice::from_ref(&file));
+    let devtools = lab.json("zoo-huge.summary.json");
+    let buffers = |table: &str| -> Vec<u64> {
+        let rows = read_nodes(&lab.path(table));
+        rows.iter().map(|node| node.shallow_size).filter(|size| *size >= GIB).collect()
+    };
+    assert_eq!(buffers("zoo-huge.nodes.tsv"), [GIB], "DevTools shows 5 GiB as 1 GiB");
+
+    let ours = export(&lab, &file);
+    let right: Vec<_> = read_nodes(&ours).into_iter().filter(|node| node.shallow_size >= GIB).collect();
+    assert_eq!(right.len(), 1);
+    assert_eq!((right[0].self_size, right[0].shallow_size), (5 * GIB, 5 * GIB));
+    let total = summary(&file)["total_size"].as_u64();
+    assert_eq!(total, devtools["total_size"].as_u64().map(|wrong| wrong + 4 * GIB));
+
+    // All the rest equals the engine's answer with wide numbers.
+    let mut differences = Differences::default();
+    differences.summary("zoo-huge", &summary(&file), &devtools["faults"]["wrapped"]);
+    differences.nodes("zoo-huge", &ours, &lab.path("zoo-huge.wide.nodes.tsv"));
+    differences.assert_none();
+    lab.clean_up();
+}
+
+/// Classes with the same public key but different keys inside replace one another in DevTools' tables.
+#[test]
+fn fault_classes_vanish_behind_a_namesake() {
+    let lab = Lab::new("collision");
+    let file = unpack_fixture(&lab, "node24-a");
+    lab.analyse(std::slice::from_ref(&file));
+    let devtools = lab.json("node24-a.summary.json");
+    let ours = summary(&file);
+    let count = |summary: &Value, key: &str| {
+        let classes = summary["classes"].as_array().expect("classes");
+        classes.iter().find(|row| key_of(row) == key).and_then(|row| row["count"].as_u64())
+    };
+
+    // Five objects made with Object.create(Function.prototype) stand where thousands of closures should be.
+    let nodes = read_nodes(&lab.path("node24-a.nodes.tsv"));
+    let functions =
+        nodes.iter().filter(|n| n.class == "\"Function\"" && n.shallow_size > 0 && n.kind == "closure");
+    let closures = functions.count() as u64;
+    assert!(closures > 5000, "the fixture has {closures} closures");
+    let shown = count(&devtools, ",Function").expect("a row");
+    assert!(shown < 20, "DevTools shows {shown} functions");
+    assert!(count(&ours, ",Function").expect("a row") >= closures);
+
+    // Every byte belongs to one class: the sum over the classes is the sum over the nodes.
+    let sum = |summary: &Value| -> u64 {
+        summary["classes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|row| row["shallow_size"].as_u64())
+            .sum()
+    };
+    let all: u64 = nodes.iter().map(|node| node.shallow_size).sum();
+    assert_eq!(sum(&ours), all);
+    assert!(sum(&devtools) < all, "DevTools' table has lost classes");
+    lab.clean_up();
+}
+
+/// A class that only the base has, by the new snapshot's inferred interfaces, shows under its old name.
+#[test]
+fn fault_comparison_names_a_class_after_the_wrong_snapshot() {
+    let lab = Lab::new("base-only");
+    let [base, new] = ["node24-a", "node24-b"].map(|name| unpack_fixture(&lab, name));
+    lab.compare(&[(base.clone(), new.clone())]);
+    let devtools = lab.json("node24-a..node24-b.diff.json");
+    let ours = comparison(&base, &new);
+    let name = |diff: &Value| {
+        let rows = diff["classes"].as_array().expect("classes");
+        let row = rows.iter().find(|row| key_of(row) == ",{ga, gb}").expect("the class of the ghosts");
+        row["name"].clone()
+    };
+    assert_eq!(name(&devtools), "{ga, gb, gc}");
+    assert_eq!(name(&ours), "{ga, gb}");
+    lab.clean_up();
+}
+
+/// Takes snapshots of the zoo and compares them.
+#[track_caller]
+fn check_zoo(node: &str, modes: &[&str]) {
+    let lab = Lab::new(node);
+    let mut files = Vec::new();
+    let mut pairs = Vec::new();
+    for mode in modes {
+        lab.take_zoo(node, mode);
+        match *mode {
+            "default" => files.push(lab.path("zoo.heapsnapshot")),
+            "timeline" => {
+                // Called otherwise than the default snapshot, since answers go by name.
+                let timeline = lab.path("timeline.heaptimeline");
+                std::fs::rename(lab.path("zoo.heaptimeline"), &timeline).expect("the timeline is there");
+                files.push(timeline);
+            }
+            "pair" => {
+                let [a, b] = ["zoo-a", "zoo-b"].map(|name| lab.path(&format!("{name}.heapsnapshot")));
+                files.extend([a.clone(), b.clone()]);
+                pairs.push((a, b));
+            }
+            mode => files.push(lab.path(&format!("zoo-{mode}.heapsnapshot"))),
+        }
+    }
+    check(lab, &files, &pairs);
+}
+
+/// Compares everything DevTools says about these files and pairs with what twinheap says.
+#[track_caller]
+fn check(lab: Lab, files: &[PathBuf], pairs: &[(PathBuf, PathBuf)]) {
+    let mut differences = Differences::default();
+    lab.analyse(files);
+    for file in files {
+        let name = name_of(file);
+        let devtools = lab.json(&format!("{name}.summary.json"));
+        assert!(
+            devtools["faults"]["wrapped"].is_null(),
+            "{name}: only fault_sizes_wrap… has sizes beyond 32 bits"
+        );
+        differences.summary(&name, &summary(file), &devtools);
+        differences.nodes(&name, &export(&lab, file), &lab.path(&format!("{name}.nodes.tsv")));
+    }
+    if !pairs.is_empty() {
+        lab.compare(pairs);
+    }
+    for (base, new) in pairs {
+        let name = format!("{}..{}", name_of(base), name_of(new));
+        differences.comparison(&name, &comparison(base, new), &lab.json(&format!("{name}.diff.json")));
+    }
+    differences.assert_none();
+    lab.clean_up();
+}
+
+#[track_caller]
+fn summary(file: &Path) -> Value {
+    let json = twinheap(["summary".as_ref(), "--json".as_ref(), file.as_os_str()]);
+    serde_json::from_slice(&json).expect("summary --json prints JSON")
+}
+
+#[track_caller]
+fn comparison(base: &Path, new: &Path) -> Value {
+    let json = twinheap(["diff".as_ref(), "--json".as_ref(), base.as_os_str(), new.as_os_str()]);
+    serde_json::from_slice(&json).expect("diff --json prints JSON")
+}
+
+#[track_caller]
+fn export(lab: &Lab, file: &Path) -> PathBuf {
+    let table = lab.path(&format!("{}.twinheap.tsv", name_of(file)));
+    twinheap(["export".as_ref(), file.as_os_str(), "--nodes".as_ref(), table.as_os_str()]);
+    table
+}
+
+/// A fixture as a plain file, which is all that DevTools reads.
+#[track_caller]
+fn unpack_fixture(lab: &Lab, name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let packed = File::open(folder.join(format!("{name}.heapsnapshot.zst"))).expect("a fixture of this name");
+    let plain = lab.path(&format!("{name}.heapsnapshot"));
+    zstd::stream::copy_decode(packed, File::create(&plain).expect("a new file")).expect("a whole fixture");
+    plain
+}
+
+/// Some columns of a node table.
+struct Node {
+    self_size: u64,
+    shallow_size: u64,
+    kind: String,
+    class: String,
+}
+
+#[track_caller]
+fn read_nodes(table: &Path) -> Vec<Node> {
+    let reader = BufReader::new(File::open(table).expect("a node table"));
+    let parse = |line: String| {
+        let columns: Vec<_> = line.split('\t').collect();
+        let size = |column: usize| columns[column].parse().expect("a size");
+        Node {
+            self_size: size(2),
+            shallow_size: size(3),
+            kind: columns[7].to_owned(),
+            class: columns[8].to_owned(),
+        }
+    };
+    reader.lines().skip(1).map(|line| parse(line.expect("UTF-8"))).collect()
+}

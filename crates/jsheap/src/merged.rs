@@ -1,0 +1,126 @@
+//! Many paths as one tree: how the instances of a class are held.
+
+use rustc_hash::FxHashMap;
+use twinheap_snapshot::{EdgeType, NodeIdx};
+
+use crate::classes::ClassId;
+use crate::heap::Heap;
+use crate::retainers::Paths;
+
+/// What the edges into a merged step have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// The root itself, which nothing leads to.
+    Root,
+    /// A name of this kind; the string's position.
+    Named(EdgeType, u32),
+    /// Any number: the elements of an array are one step.
+    Numbered(EdgeType),
+}
+
+/// A step of the merged tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergedStep {
+    /// The step above; `None` for the root.
+    pub parent: Option<usize>,
+    /// How it is reached.
+    pub via: Via,
+    /// The class of the objects here.
+    pub class: ClassId,
+    /// Objects of this step on the way to an instance.
+    pub objects: u64,
+    /// Instances at or below this step.
+    pub instances: u64,
+    /// Their shallow sizes, in bytes.
+    pub shallow_size: u64,
+    /// What they retain, in bytes; an instance inside another one's subtree counts once.
+    pub retained_size: u64,
+}
+
+/// The shortest paths to all of `targets` as one tree. Parents come before children; the first step is the root.
+///
+/// Steps are merged if they have the same parent, the same edge name and the same class.
+pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<MergedStep> {
+    let n = heap.snapshot.node_count();
+    let mut is_target = twinheap_graph::BitSet::new(n);
+    targets.iter().for_each(|t| is_target.insert(t.index()));
+
+    // Which objects are on a path at all: from the ends of the paths up, stopping where another path was.
+    let mut on_path = twinheap_graph::BitSet::new(n);
+    for &target in targets {
+        let mut at = Some(target);
+        while let Some(node) = at {
+            if !on_path.insert_new(node.index()) {
+                break;
+            }
+            at = paths.holder(node).map(|(holder, _)| holder);
+        }
+    }
+
+    let root = heap.snapshot.root();
+    let step = |parent, via, node| MergedStep {
+        parent,
+        via,
+        class: heap.class_of(node),
+        objects: 0,
+        instances: 0,
+        shallow_size: 0,
+        retained_size: 0,
+    };
+    let mut steps = vec![step(None, Via::Root, root)];
+    let mut step_of: FxHashMap<NodeIdx, usize> = FxHashMap::default();
+    step_of.insert(root, 0);
+    let mut by_key: FxHashMap<(usize, Via, ClassId), usize> = FxHashMap::default();
+    for &node in paths.order().iter().filter(|node| on_path.contains(node.index())) {
+        let at = match paths.holder(node) {
+            None => 0,
+            Some((holder, edge)) => {
+                let Some(&parent) = step_of.get(&holder) else { continue };
+                let kind = heap.snapshot.edge_type(edge);
+                let via = match heap.snapshot.edge_name(edge) {
+                    Some(name) => Via::Named(kind, name.0),
+                    None => Via::Numbered(kind),
+                };
+                *by_key.entry((parent, via, heap.class_of(node))).or_insert_with(|| {
+                    steps.push(step(Some(parent), via, node));
+                    steps.len() - 1
+                })
+            }
+        };
+        step_of.insert(node, at);
+        let here = &mut steps[at];
+        here.objects += 1;
+        if is_target.contains(node.index()) {
+            here.instances += 1;
+            here.shallow_size += heap.shallow_size(node);
+            if !has_target_above(heap, &is_target, node) {
+                here.retained_size += heap.retained_size(node);
+            }
+        }
+    }
+    for at in (1..steps.len()).rev() {
+        let (instances, shallow, retained) =
+            (steps[at].instances, steps[at].shallow_size, steps[at].retained_size);
+        if let Some(parent) = steps[at].parent {
+            steps[parent].instances += instances;
+            steps[parent].shallow_size += shallow;
+            steps[parent].retained_size += retained;
+        }
+    }
+    steps
+}
+
+/// True if another target dominates this one.
+fn has_target_above(heap: &Heap, targets: &twinheap_graph::BitSet, node: NodeIdx) -> bool {
+    let mut at = node;
+    loop {
+        let up = heap.dominator(at);
+        if up == at {
+            return false;
+        }
+        if targets.contains(up.index()) {
+            return true;
+        }
+        at = up;
+    }
+}

@@ -1,0 +1,137 @@
+//! Strings: which are large, and which are there more than once.
+
+use rustc_hash::FxHashMap;
+use twinheap_graph::BitSet;
+use twinheap_snapshot::{EdgeType, NodeIdx, NodeType};
+
+use crate::heap::Heap;
+use crate::names::Known;
+
+/// Strings with the same text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StringGroup {
+    /// The text as far as the snapshot has it, in WTF-8.
+    pub text: Vec<u8>,
+    /// The strings, largest first, then by id.
+    pub nodes: Vec<NodeIdx>,
+    /// Their shallow sizes, in bytes.
+    pub shallow_size: u64,
+    /// What one copy less of each but the largest would save, in bytes.
+    pub wasted: u64,
+    /// True if the snapshot holds only the start of the text, so that the strings may differ behind it.
+    pub may_differ: bool,
+}
+
+/// V8 cuts texts at this many UTF-16 units.
+const CUT_AT: usize = 1024;
+
+/// Texts that stand in the heap at least twice, most bytes first. DevTools: the filter "Duplicated strings".
+///
+/// Flat and concatenated strings with a size count; a concatenated string that was flattened since, and parts of
+/// other strings, do not. From V8 14.9 on, a text that was cut is compared by its full length and hash too; before,
+/// strings that agree in their first 1024 units are taken for equal, which [`StringGroup::may_differ`] says.
+pub fn duplicate_strings(heap: &Heap) -> Vec<StringGroup> {
+    let mut groups: FxHashMap<(Vec<u8>, Vec<u8>), Vec<NodeIdx>> = FxHashMap::default();
+    // Equal flat strings have the same entry in the string table: group those without looking at the text.
+    let mut flat: FxHashMap<u32, Vec<NodeIdx>> = FxHashMap::default();
+    for node in heap.snapshot.nodes() {
+        if !counts(heap, node) {
+            continue;
+        }
+        let exact = full_identity(heap, node);
+        if exact.is_empty() && heap.snapshot.node_type(node) == NodeType::STRING {
+            flat.entry(heap.snapshot.raw_name(node).0).or_default().push(node);
+        } else {
+            groups.entry((heap.node_name(node), exact)).or_default().push(node);
+        }
+    }
+    for (name, nodes) in flat {
+        let text = heap.snapshot.strings.get(twinheap_snapshot::StringId(name)).as_bytes();
+        if nodes.len() > 1 {
+            groups.entry((text.to_vec(), Vec::new())).or_default().extend(nodes);
+        } else if let Some(others) = groups.get_mut(&(text.to_vec(), Vec::new())) {
+            others.extend(nodes);
+        }
+    }
+    let mut list: Vec<StringGroup> = groups
+        .into_iter()
+        .filter(|(_, nodes)| nodes.len() > 1)
+        .map(|((text, exact), nodes)| group(heap, text, exact.is_empty(), nodes))
+        .collect();
+    list.sort_by(|a, b| b.shallow_size.cmp(&a.shallow_size).then_with(|| a.text.cmp(&b.text)));
+    list
+}
+
+fn group(heap: &Heap, text: Vec<u8>, inexact: bool, mut nodes: Vec<NodeIdx>) -> StringGroup {
+    nodes.sort_by_key(|&node| (std::cmp::Reverse(heap.shallow_size(node)), heap.snapshot.id(node)));
+    let shallow_size: u64 = nodes.iter().map(|&node| heap.shallow_size(node)).sum();
+    let largest = nodes.first().map_or(0, |&node| heap.shallow_size(node));
+    let may_differ = inexact && twinheap_snapshot::Wtf8::new(&text).utf16_len() >= CUT_AT;
+    StringGroup { text, nodes, shallow_size, wasted: shallow_size - largest, may_differ }
+}
+
+/// The nodes of all groups: DevTools' filter.
+pub fn duplicated_string_nodes(heap: &Heap) -> BitSet {
+    let mut nodes = BitSet::new(heap.snapshot.node_count());
+    for group in duplicate_strings(heap) {
+        group.nodes.iter().for_each(|node| nodes.insert(node.index()));
+    }
+    nodes
+}
+
+/// The strings with the largest shallow size, of all three kinds.
+pub fn largest_strings(heap: &Heap, most: usize) -> Vec<NodeIdx> {
+    let mut nodes: Vec<NodeIdx> = heap
+        .snapshot
+        .nodes()
+        .filter(|&node| heap.snapshot.node_type(node).is_string() && heap.shallow_size(node) > 0)
+        .collect();
+    let key = |node: &NodeIdx| (std::cmp::Reverse(heap.shallow_size(*node)), heap.snapshot.id(*node));
+    if nodes.len() > most && most > 0 {
+        nodes.select_nth_unstable_by_key(most - 1, key);
+    }
+    nodes.truncate(most);
+    nodes.sort_by_key(key);
+    nodes
+}
+
+fn counts(heap: &Heap, node: NodeIdx) -> bool {
+    let kind = heap.snapshot.node_type(node);
+    if heap.shallow_size(node) == 0 {
+        return false;
+    }
+    kind == NodeType::STRING || kind == NodeType::CONCATENATED_STRING && !is_flattened(heap, node)
+}
+
+/// A concatenated string that was flattened holds its text in one part, and the other is empty.
+fn is_flattened(heap: &Heap, node: NodeIdx) -> bool {
+    let snapshot = &heap.snapshot;
+    snapshot.edges(node).any(|edge| {
+        snapshot.edge_type(edge) == EdgeType::Internal
+            && snapshot
+                .edge_name(edge)
+                .is_some_and(|name| matches!(heap.names.known(name), Known::First | Known::Second))
+            && heap.names.of_node(snapshot, snapshot.edge_to(edge)) == Known::Empty
+    })
+}
+
+/// Length and hash of a text that was cut, where V8 tells them; else nothing.
+fn full_identity(heap: &Heap, node: NodeIdx) -> Vec<u8> {
+    let snapshot = &heap.snapshot;
+    let is_cut = snapshot.edges(node).any(|edge| {
+        snapshot.edge_name(edge).is_some_and(|name| heap.names.known(name) == Known::Truncated)
+    });
+    if !is_cut {
+        return Vec::new();
+    }
+    let mut identity = Vec::new();
+    for field in ["length", "hash"] {
+        let number = snapshot.find_edge(node, EdgeType::Internal, field).map(|edge| snapshot.edge_to(edge));
+        let value = number.and_then(|number| snapshot.find_edge(number, EdgeType::Internal, "value"));
+        if let Some(value) = value {
+            identity.extend_from_slice(snapshot.raw_name_text(snapshot.edge_to(value)).as_bytes());
+        }
+        identity.push(b'/');
+    }
+    identity
+}
