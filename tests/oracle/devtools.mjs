@@ -43,9 +43,6 @@ class Lines {
   }
 }
 
-/** JSON text that every parser takes: V8's mangled names have lone surrogates, which are no Unicode text. */
-const quote = text => JSON.stringify(text.toWellFormed());
-
 function writeNodes(file, { snapshot, fileSizes }) {
   const out = new Lines(file);
   out.add('id\tname\tself_size\tshallow_size\tretained_size\tdistance\tdominator_id\ttype\tclass');
@@ -54,8 +51,8 @@ function writeNodes(file, { snapshot, fileSizes }) {
   for (let i = 0; i < snapshot.nodeCount; i++, node.nodeIndex = node.nextNodeIndex()) {
     dominator.nodeIndex = node.dominatorIndex();
     out.add(
-      `${node.id()}\t${quote(node.name())}\t${fileSizes[i]}\t${node.selfSize()}\t${node.retainedSize()}\t` +
-        `${node.distance()}\t${dominator.id()}\t${node.type()}\t${quote(node.className())}`,
+      `${node.id()}\t${JSON.stringify(node.name())}\t${fileSizes[i]}\t${node.selfSize()}\t${node.retainedSize()}\t` +
+        `${node.distance()}\t${dominator.id()}\t${node.type()}\t${JSON.stringify(node.className())}`,
     );
   }
   out.close();
@@ -123,7 +120,8 @@ function summarise({ snapshot }) {
 const nameOf = file => path.basename(file).replace(/\.heap(snapshot|timeline)$/, '');
 
 function writeJson(file, value) {
-  const text = (_, v) => (typeof v === 'string' ? v.toWellFormed() : v); // see `quote`
+  // V8's mangled names have unpaired surrogates. JSON can write those, but strict parsers refuse to read them.
+  const text = (_, v) => (typeof v === 'string' ? v.toWellFormed() : v);
   fs.writeFileSync(file, JSON.stringify({ oracle: ENGINE_VERSION, ...value }, text, 1));
 }
 

@@ -1,2 +1,49 @@
-//! The binary `twinheap`.
-fn main() {}
+//! twinheap takes and explains both heaps of a live Node.js process.
+//!
+//! One module a verb under `verbs`. Data goes to stdout, everything else to stderr; exit codes are a contract:
+//! 0 fine, 1 a finding, 2 bad usage or unreadable input, 3 damaged input with a partial result, 130 interrupted.
+
+mod args;
+mod demo;
+mod failure;
+mod input;
+mod interrupt;
+mod load;
+mod memory;
+mod output;
+mod progress;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Verb};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    interrupt::install();
+    let output = Output::new(&arguments.global);
+    match run(&arguments, &output) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => failure::report(&error, &output),
+    }
+}
+
+/// Runs the verb; the number is the exit code.
+fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
+    let global = &arguments.global;
+    match &arguments.verb {
+        Verb::Summary(args) => verbs::summary::run(args, global, output),
+        Verb::Diff(args) => verbs::diff::run(args, global, output),
+        Verb::Objects(args) => verbs::objects::run(args, global, output),
+        Verb::Object(args) => verbs::objects::run_one(args, global, output),
+        Verb::Retainers(args) => verbs::retainers::run(args, global, output),
+        Verb::Path(args) => verbs::path::run(args, global, output),
+        Verb::Dominators(args) => verbs::dominators::run(args, global, output),
+        Verb::Strings(args) => verbs::strings::run(args, global, output),
+        Verb::Export(args) => verbs::export::run(args, global, output),
+        Verb::Demo(args) => verbs::demo::run(args, global, output),
+    }
+}

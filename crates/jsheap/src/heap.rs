@@ -174,9 +174,9 @@ impl Heap {
         NodeIdx(self.dominators.parent(node.0))
     }
 
-    /// The dominator tree.
-    pub fn dominators(&self) -> &DominatorTree {
-        &self.dominators
+    /// Number of nodes that would be freed with this one, itself not counted.
+    pub fn dominated_count(&self, node: NodeIdx) -> u32 {
+        self.dominators.subtree_size(node.0) - 1
     }
 
     /// Every node's class.

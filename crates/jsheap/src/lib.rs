@@ -21,6 +21,7 @@ mod distance;
 mod dominated;
 mod edges;
 mod filters;
+mod growth;
 mod heap;
 mod interfaces;
 mod merged;
@@ -39,6 +40,7 @@ pub use display::{Scripts, SourceLocation};
 pub use distance::{SYSTEM_DISTANCE, UNREACHABLE};
 pub use dominated::{DominatedClass, dominated, dominated_by_class, dominator_chain};
 pub use filters::{Filter, NativeContext, filtered, native_contexts};
+pub use growth::{Growth, steady_growth};
 pub use heap::{Heap, Resources, Unwatched, Watch, Work};
 pub use interfaces::Interfaces;
 pub use merged::{MergedStep, Via, merged_paths};
@@ -47,3 +49,6 @@ pub use sampled::{SampledFunction, sampled_functions};
 pub use statistics::{Statistics, statistics};
 pub use texts::{StringGroup, duplicate_strings, duplicated_string_nodes, largest_strings};
 pub use timeline::{AllocationSite, Interval, allocation_sites, intervals};
+
+/// A set of nodes, by their position.
+pub use twinheap_graph::BitSet as NodeSet;

@@ -1,6 +1,7 @@
 //! Many paths as one tree: how the instances of a class are held.
 
 use rustc_hash::FxHashMap;
+use twinheap_graph::BitSet;
 use twinheap_snapshot::{EdgeType, NodeIdx};
 
 use crate::classes::ClassId;
@@ -42,11 +43,12 @@ pub struct MergedStep {
 /// Steps are merged if they have the same parent, the same edge name and the same class.
 pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<MergedStep> {
     let n = heap.snapshot.node_count();
-    let mut is_target = twinheap_graph::BitSet::new(n);
+    let mut is_target = BitSet::new(n);
     targets.iter().for_each(|t| is_target.insert(t.index()));
 
+    let outer = outermost(heap, &is_target);
     // Which objects are on a path at all: from the ends of the paths up, stopping where another path was.
-    let mut on_path = twinheap_graph::BitSet::new(n);
+    let mut on_path = BitSet::new(n);
     for &target in targets {
         let mut at = Some(target);
         while let Some(node) = at {
@@ -93,7 +95,7 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
         if is_target.contains(node.index()) {
             here.instances += 1;
             here.shallow_size += heap.shallow_size(node);
-            if !has_target_above(heap, &is_target, node) {
+            if outer.contains(node.index()) {
                 here.retained_size += heap.retained_size(node);
             }
         }
@@ -110,17 +112,15 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
     steps
 }
 
-/// True if another target dominates this one.
-fn has_target_above(heap: &Heap, targets: &twinheap_graph::BitSet, node: NodeIdx) -> bool {
-    let mut at = node;
-    loop {
-        let up = heap.dominator(at);
-        if up == at {
-            return false;
+/// The targets that no other target dominates. One pass over the tree's preorder, in which a subtree is a range.
+fn outermost(heap: &Heap, targets: &BitSet) -> BitSet {
+    let mut outer = BitSet::new(heap.snapshot.node_count());
+    let mut open_until = 0;
+    for (at, (&node, &size)) in heap.dominators.order().iter().zip(heap.dominators.sizes()).enumerate() {
+        if targets.contains(node as usize) && at >= open_until {
+            outer.insert(node as usize);
+            open_until = at + size as usize;
         }
-        if targets.contains(up.index()) {
-            return true;
-        }
-        at = up;
     }
+    outer
 }

@@ -1,1 +1,34 @@
+//! Findings as text for people, JSON for programs, and TSV for spreadsheets.
+//!
+//! The JSON is the contract of the command line: `schema_version` 1, snake_case, bytes, seconds, ids as numbers, a
+//! stable order. Texts use the same words. Nothing is computed here that is a fact about a heap.
 
+mod describe;
+mod diff;
+mod dominators;
+mod export;
+mod names;
+mod objects;
+mod paths;
+mod sampling;
+mod strings;
+mod style;
+mod summary;
+mod table;
+
+pub use describe::Describer;
+pub use diff::{diff_json, diff_text};
+pub use dominators::{DominatorsView, dominators_json, dominators_text};
+pub use export::write_nodes_tsv;
+pub use names::clean;
+pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};
+pub use paths::{
+    MergedView, RetainerNode, merged_json, merged_text, path_json, path_text, retainers_json, retainers_text,
+};
+pub use sampling::{sampling_json, sampling_text};
+pub use strings::{StringsView, strings_json, strings_text};
+pub use style::Style;
+pub use summary::{SummaryView, summary_json, summary_text};
+
+/// The version of every JSON document this crate writes.
+pub const SCHEMA_VERSION: u32 = 1;

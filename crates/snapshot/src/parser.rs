@@ -78,7 +78,7 @@ enum State {
 /// Finds the end of a JSON value of any kind.
 #[derive(Clone, Copy, Default)]
 struct Nested {
-    depth: u32,
+    depth: u64,
     in_string: bool,
     escaped: bool,
     started: bool,
@@ -222,7 +222,7 @@ impl<'a> Parser<'a> {
                 _ => return self.broken(Section::Top, offset, "a key was expected", byte),
             },
             State::Key(key) => match byte {
-                b'"' => {
+                b'"' if !ends_in_escape(key) => {
                     let section = section_of(key);
                     self.state = State::Colon(section);
                 }
@@ -244,7 +244,8 @@ impl<'a> Parser<'a> {
                 return self.enter(section, byte, offset);
             }
             State::Header(nested, text, start) => {
-                let (used, ended) = nested.scan(input);
+                // One byte more than allowed is enough to tell, however long the input is.
+                let (used, ended) = nested.scan(&input[..input.len().min(MAX_HEADER + 1 - text.len())]);
                 text.extend_from_slice(&input[..used]);
                 if text.len() > MAX_HEADER {
                     let what = format!("it is larger than {} MB", MAX_HEADER >> 20);
@@ -323,11 +324,16 @@ impl<'a> Parser<'a> {
         if section != Section::Unknown && byte != expected {
             return self.broken(section, offset, &format!("`{}` was expected", expected as char), byte);
         }
-        let twice = section != Section::Unknown && self.seen.contains(&section);
-        if twice {
-            self.note(section, offset, "the section stands twice in the file; the second is left out".to_owned());
+        let before = self.seen.iter().filter(|&&s| s == section).count();
+        let twice = section != Section::Unknown && before > 0;
+        if twice && before == 1 {
+            let what = "the section stands more than once in the file; only the first is read";
+            self.note(section, offset, what.to_owned());
         }
-        self.seen.push(section);
+        // A file can hold a section a million times; neither this list nor the damage grows with it.
+        if before < 2 {
+            self.seen.push(section);
+        }
         self.section_start = offset;
         let needs_header = !matches!(section, Section::Header | Section::Strings | Section::Unknown);
         match section {
@@ -381,6 +387,9 @@ impl<'a> Parser<'a> {
         let header = Header::parse(text).map_err(|what| ParseError::BadHeader { offset, what })?;
         self.header = Some(header);
         for (section, text, start) in std::mem::take(&mut self.deferred) {
+            if matches!(self.state, State::Broken) {
+                break;
+            }
             self.section_start = start;
             self.begin_numbers(section);
             let mut at = 1;
@@ -473,7 +482,8 @@ impl<'a> Parser<'a> {
 
     fn note_early_end(&mut self) {
         let section = match &self.state {
-            State::Done | State::Broken => return,
+            State::Done => return self.note_missing(),
+            State::Broken => return,
             State::Header(..) => Section::Header,
             State::Ints(section) | State::Deferred(section, ..) | State::Value(section) | State::Colon(section) => {
                 *section
@@ -491,6 +501,20 @@ impl<'a> Parser<'a> {
         }
         self.note(section, self.offset, "the file ends too early".to_owned());
     }
+
+    /// V8 writes every section, empty or not. Without these two a snapshot would look sound and say nothing.
+    fn note_missing(&mut self) {
+        for section in [Section::Edges, Section::Strings] {
+            if !self.seen.contains(&section) {
+                self.note(section, self.offset, "the section is missing".to_owned());
+            }
+        }
+    }
+}
+
+/// True behind a backslash that is not itself escaped: a quote here does not end the string.
+fn ends_in_escape(text: &[u8]) -> bool {
+    text.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
 /// A value to skip whose opening bracket is consumed.

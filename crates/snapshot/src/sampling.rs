@@ -60,6 +60,10 @@ pub fn parse_sampling_profile(input: &[u8]) -> Result<SamplingProfile, ParseErro
     let mut profile = SamplingProfile::default();
     profile.intern(b"");
     let mut tokens = Tokenizer::new(input);
+    if input.starts_with(b"\xEF\xBB\xBF") {
+        // A byte order mark, as some editors leave one.
+        tokens.at = 3;
+    }
     let mut open: Vec<Scope> = Vec::new();
     let mut key: Vec<u8> = Vec::new();
     let trouble = loop {

@@ -28,6 +28,7 @@ pub(crate) fn build(parser: Parser<'_>) -> Result<Parsed, ParseError> {
     let edge_count = edges.len();
     let mut edge_to = edges.to;
     let mut edge_packed = edges.packed;
+    let mut edge_wide = edges.wide_names;
     edge_to.truncate(edge_count);
     edge_packed.truncate(edge_count);
     if edges.node_limit != node_count as u64 {
@@ -50,6 +51,11 @@ pub(crate) fn build(parser: Parser<'_>) -> Result<Parsed, ParseError> {
     if wanted != edge_count as u64 {
         let what = format!("the nodes announce {wanted} edges, the file has {edge_count}");
         note(Section::Edges, what);
+        // Edges that no node announces have no source: nobody could tell whose they are.
+        let kept = first_edge[node_count] as usize;
+        edge_to.truncate(kept);
+        edge_packed.truncate(kept);
+        edge_wide.truncate(edge_wide.partition_point(|&(edge, _)| (edge as usize) < kept));
     }
 
     let (mut kind, mut name, mut id, mut self_size) = (nodes.kind, nodes.name, nodes.id, nodes.self_size);
@@ -74,7 +80,7 @@ pub(crate) fn build(parser: Parser<'_>) -> Result<Parsed, ParseError> {
         trace_node,
         edge_packed,
         edge_to,
-        edge_wide: edges.wide_names,
+        edge_wide,
         locations: sorted_locations(parser.locations, node_count),
         strings,
         samples,

@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::demo::DemoArgs;
+
+/// Explains the heap of a Node.js process: what fills it, what holds it, what changed.
+///
+/// Reads V8 heap snapshots (.heapsnapshot, .heaptimeline; summary also .heapprofile) of Node 12 to 26, Deno and
+/// Chrome, plain or compressed with gzip or zstd; `-` is standard input. Numbers are those of Chrome DevTools.
+#[derive(Debug, Parser)]
+#[command(name = "twinheap", version, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print exact bytes instead of kB and MB
+    #[arg(long, global = true)]
+    pub(crate) bytes: bool,
+    /// Use colour; NO_COLOR counts too
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+    /// No progress and no notes, errors only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more: the passes and their times
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Threads to use, 1 or 2; the result is the same
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: Option<u8>,
+    /// Write the times of the passes to this file
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
+    pub(crate) timings: Option<PathBuf>,
+}
+
+/// When to do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// If standard output is a terminal.
+    Auto,
+    Always,
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// What is in a snapshot: kinds of bytes, classes, sizes
+    Summary(SummaryArgs),
+    /// What changed from snapshot A to the newer snapshot B of the same process
+    Diff(DiffArgs),
+    /// List objects: the largest, those of a class, or those whose name contains a text
+    Objects(ObjectsArgs),
+    /// One object: sizes, who holds it, what it refers to
+    Object(ObjectArgs),
+    /// Who holds an object
+    Retainers(RetainersArgs),
+    /// The shortest path from the roots to an object, or to all objects of a class
+    Path(PathArgs),
+    /// What a node dominates: the bytes that would be freed with it
+    Dominators(DominatorsArgs),
+    /// Duplicate strings and the largest strings
+    Strings(StringsArgs),
+    /// Write all nodes with their computed sizes as a table
+    Export(ExportArgs),
+    /// Start a leaking sample server, take snapshots while it grows, and find the leak
+    Demo(DemoArgs),
+}
+
+/// A file of a verb.
+#[derive(Debug, Args)]
+pub(crate) struct File {
+    /// The snapshot; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// The filters of DevTools' Summary view.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FilterArgs {
+    /// Count only these nodes
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) filter: Option<FilterKind>,
+    /// Count only what was allocated after this snapshot was taken (a file of the same process, or an id)
+    #[arg(long, value_name = "FILE|ID", conflicts_with = "filter")]
+    pub(crate) newer_than: Option<String>,
+    /// Count only what was allocated before this snapshot was taken (a file of the same process, or an id)
+    #[arg(long, value_name = "FILE|ID", conflicts_with = "filter")]
+    pub(crate) older_than: Option<String>,
+    /// Count only what belongs to this native context (realm), by its id; `list` shows them
+    #[arg(long, value_name = "ID", conflicts_with_all = ["filter", "newer_than", "older_than"])]
+    pub(crate) native_context: Option<String>,
+}
+
+/// A filter without a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FilterKind {
+    /// Strings whose text is there more than once
+    DuplicatedStrings,
+    /// What only detached nodes hold
+    Detached,
+    /// What only the variables of closures hold
+    Contexts,
+    /// What only the DevTools console holds
+    Console,
+    /// What only event handlers hold
+    EventHandlers,
+    /// What several native contexts share
+    SharedContexts,
+    /// What belongs to no native context
+    NoContext,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SummaryArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// Rows to print; JSON has all classes
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The older snapshot
+    #[arg(value_name = "A")]
+    pub(crate) base: PathBuf,
+    /// The newer snapshot
+    #[arg(value_name = "B")]
+    pub(crate) new: PathBuf,
+    /// Trust the object ids, or don't, whatever they look like
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) by_id: Option<bool>,
+    /// Rows to print; JSON has all
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ObjectsArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Objects of this class: its name, or its key as `summary --json` has it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) class: Option<String>,
+    /// Objects whose name contains this text, in upper or lower case
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// Which come first
+    #[arg(long, value_enum, value_name = "BY", default_value = "retained")]
+    pub(crate) sort: Sort,
+    /// Objects to list
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) limit: usize,
+}
+
+/// An order of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// Largest retained size first
+    Retained,
+    /// Largest shallow size first
+    Shallow,
+    /// Nearest to the roots first
+    Distance,
+    /// Oldest first
+    Id,
+}
+
+/// An object of a file.
+#[derive(Debug, Args)]
+pub(crate) struct Object {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The object's id, with or without `@`
+    #[arg(value_name = "ID", value_parser = parse_id)]
+    pub(crate) id: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ObjectArgs {
+    #[command(flatten)]
+    pub(crate) object: Object,
+    /// Edges to print; JSON has all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetainersArgs {
+    #[command(flatten)]
+    pub(crate) object: Object,
+    /// How many levels to go up: at each, the nearest retainer is opened
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) depth: u32,
+    /// Retainers to list at each level
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PathArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The object's id, with or without `@`
+    #[arg(value_name = "ID", value_parser = parse_id, required_unless_present = "merge")]
+    pub(crate) id: Option<u64>,
+    /// Paths to all objects of this class (name or key) as one tree
+    #[arg(long, value_name = "CLASS", conflicts_with = "id")]
+    pub(crate) merge: Option<String>,
+    /// Find a path around this object; may be given several times
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub(crate) ignore: Vec<u64>,
+    /// Lines of the merged tree to print; JSON has all
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DominatorsArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The node to look below, with or without `@`; the root if left out
+    #[arg(value_name = "ID", value_parser = parse_id)]
+    pub(crate) id: Option<u64>,
+    /// Group what it dominates by class
+    #[arg(long)]
+    pub(crate) group: bool,
+    /// Rows to list
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StringsArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Rows to list of either kind
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Where to write the table of nodes (TSV); `-` is standard output
+    #[arg(long, value_name = "F.tsv")]
+    pub(crate) nodes: PathBuf,
+}
+
+fn parse_id(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix('@').unwrap_or(text);
+    digits.parse().map_err(|_| format!("`{text}` is no object id; ids look like 1234 or @1234"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn ids_are_taken_as_devtools_shows_them() {
+        assert_eq!(parse_id("@17"), Ok(17));
+        assert_eq!(parse_id("17"), Ok(17));
+        assert!(parse_id("@@17").is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! Errors as people see them: what, why, what to do.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use crate::demo::{DemoError, Interrupted};
+use crate::output::Output;
+
+/// Bad usage or unreadable input.
+pub(crate) const UNUSABLE: u8 = 2;
+/// Damaged input; what could be read was printed.
+pub(crate) const DAMAGED: u8 = 3;
+/// The user pressed Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// An error with something to do about it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Failure { what: what.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Prints an error and chooses the exit code. A closed pipe is none: the reader has seen enough.
+pub(crate) fn report(error: &anyhow::Error, output: &Output) -> ExitCode {
+    if is_closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    if error.is::<Interrupted>() {
+        return ExitCode::from(INTERRUPTED);
+    }
+    output.error(&format!("{error:#}"));
+    let hint = error
+        .downcast_ref::<Failure>()
+        .and_then(|failure| failure.hint.as_deref())
+        .or_else(|| error.downcast_ref::<DemoError>().map(DemoError::hint));
+    if let Some(hint) = hint {
+        output.hint(hint);
+    }
+    ExitCode::from(UNUSABLE)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}
