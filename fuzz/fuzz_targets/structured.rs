@@ -10,8 +10,23 @@ use twinheap_jsheap::{Heap, Resources, class_rows, instances, statistics};
 const NODE_FIELDS: [&str; 7] =
     ["type", "name", "id", "self_size", "edge_count", "trace_node_id", "detachedness"];
 const NODE_TYPES: [&str; 17] = [
-    "hidden", "array", "string", "object", "code", "closure", "regexp", "number", "native", "synthetic",
-    "concatenated string", "sliced string", "symbol", "bigint", "object shape", "wasm object", "tomorrow",
+    "hidden",
+    "array",
+    "string",
+    "object",
+    "code",
+    "closure",
+    "regexp",
+    "number",
+    "native",
+    "synthetic",
+    "concatenated string",
+    "sliced string",
+    "symbol",
+    "bigint",
+    "object shape",
+    "wasm object",
+    "tomorrow",
 ];
 const EDGE_FIELDS: [&str; 3] = ["type", "name_or_index", "to_node"];
 const EDGE_TYPES: [&str; 8] =
@@ -21,11 +36,31 @@ const TRACE_FIELDS: [&str; 5] = ["id", "function_info_index", "count", "size", "
 const FUNCTION_FIELDS: [&str; 6] = ["function_id", "name", "script_name", "script_id", "line", "column"];
 /// Names with a meaning for the analysis, and some without.
 const STRINGS: [&str; 26] = [
-    "", "Object", "Array", "__proto__", "elements", "first", "second", "truncated", "code", "map",
-    "(Document DOM trees)", "system / ExternalStringData", "system / JSArrayBufferData", "(map descriptors)",
-    "system / NativeContext", "sloppy_function_map", "system / Context", "Detached <div id=1>", "<p class=2>",
+    "",
+    "Object",
+    "Array",
+    "__proto__",
+    "elements",
+    "first",
+    "second",
+    "truncated",
+    "code",
+    "map",
+    "(Document DOM trees)",
+    "system / ExternalStringData",
+    "system / JSArrayBufferData",
+    "(map descriptors)",
+    "system / NativeContext",
+    "sloppy_function_map",
+    "system / Context",
+    "Detached <div id=1>",
+    "<p class=2>",
     "2 / part of key (a @3) -> value (b @5) pair in WeakMap (table @1)",
-    "7 / part of key (a @3) -> value (b @5) pair in WeakMap (table @1)", "x", "y,{z}", "4", "\\ud800",
+    "7 / part of key (a @3) -> value (b @5) pair in WeakMap (table @1)",
+    "x",
+    "y,{z}",
+    "4",
+    "\\ud800",
     "V8EventListener",
 ];
 
@@ -167,7 +202,8 @@ fn rarely(u: &mut Unstructured<'_>, times: u32) -> Result<bool> {
 /// Mostly below `limit`; sometimes at a bound of the columns.
 fn number(u: &mut Unstructured<'_>, limit: u64) -> Result<u64> {
     if rarely(u, 128)? {
-        let odd = [(1 << 29) - 1, 1 << 29, u64::from(u32::MAX) - 1, u64::from(u32::MAX), 1 << 32, u64::MAX >> 24];
+        let odd =
+            [(1 << 29) - 1, 1 << 29, u64::from(u32::MAX) - 1, u64::from(u32::MAX), 1 << 32, u64::MAX >> 24];
         return Ok(*u.choose(&odd)?);
     }
     u.int_in_range(0..=limit.max(1) - 1)

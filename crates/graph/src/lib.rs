@@ -14,7 +14,7 @@ mod tree;
 mod oracle;
 
 pub use bits::BitSet;
-pub use dominators::dominator_tree;
+pub use dominators::{Search, dominator_tree};
 pub use reach::reachable;
 pub use tree::DominatorTree;
 

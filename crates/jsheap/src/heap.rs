@@ -1,12 +1,12 @@
 //! A snapshot with everything DevTools computes when it loads one.
 
-use twinheap_graph::{DominatorTree, dominator_tree};
+use twinheap_graph::DominatorTree;
 use twinheap_snapshot::{Join, NodeIdx, Snapshot, WideColumn, sequential};
 
 use crate::classes::{ClassId, ClassTable, classify};
 use crate::detached;
 use crate::distance::distances;
-use crate::edges::{essential, graph, page_objects, user_roots};
+use crate::edges::{self, user_roots};
 use crate::interfaces::{self, Interfaces};
 use crate::names::Names;
 use crate::ownership::shallow_sizes;
@@ -96,14 +96,8 @@ impl Heap {
         let mut labels: Option<Labels> = None;
         join(
             &mut || {
-                let timer = pass("page objects", n, m, 8 * m + n / 4);
-                let page = page_objects(&snapshot, &names);
-                timer.end();
-                let timer = pass("essential edges", n, m, 8 * m + 8 * n + m / 8);
-                let held = essential(&snapshot, &names, &page);
-                timer.end();
-                let timer = pass("dominators", n, m, 16 * m + 60 * n);
-                let tree = dominator_tree(graph(&snapshot), snapshot.root().0, held.edges, &held.unheld);
+                let timer = pass("dominators", n, m, 24 * m + 60 * n);
+                let tree = edges::dominators(&snapshot, &names);
                 timer.end();
                 dominators = Some(tree);
             },

@@ -557,7 +557,12 @@ fn memory_follows_the_file_and_not_its_claims() {
         ("a header that never ends", unended, 40 << 20, 0),
         ("a section often", repeated("\"nodes\":[],"), 128 << 10, 1),
         ("unknown sections", repeated("\"x\":[],"), 128 << 10, 1),
-        ("a key that never ends", repeated("\"x").into_iter().chain(vec![b'k'; 1 << 20]).collect(), 128 << 10, 1),
+        (
+            "a key that never ends",
+            repeated("\"x").into_iter().chain(vec![b'k'; 1 << 20]).collect(),
+            128 << 10,
+            1,
+        ),
     ];
     for (what, bytes, constant, each) in &cases {
         let hint = Some(bytes.len() as u64);

@@ -149,7 +149,7 @@ impl Differences {
         for (column, theirs) in columns.iter().zip(devtools.split('\t')) {
             let our_value = our_values.next().unwrap_or_default();
             // JSON allows several spellings of one string.
-            let equal = our_value == theirs || (theirs.starts_with('"') && text(our_value) == text(theirs));
+            let equal = our_value == theirs || theirs.starts_with('"') && text(our_value) == text(theirs);
             if !equal {
                 self.add(&format!("{file} node {column}"), || {
                     format!("twinheap {our_value}, DevTools {theirs} in DevTools' row {devtools}")
@@ -200,6 +200,44 @@ fn lines(path: &Path) -> Lines<BufReader<File>> {
     BufReader::with_capacity(1 << 20, file).lines()
 }
 
-fn text(json: &str) -> Option<String> {
-    serde_json::from_str(json).ok()
+fn text(json: &str) -> String {
+    serde_json::from_str(&without_unpaired_surrogates(json.as_bytes())).unwrap_or_default()
+}
+
+/// JSON text with U+FFFD for every escape of half a surrogate pair.
+pub(crate) fn without_unpaired_surrogates(json: &[u8]) -> String {
+    let json = std::str::from_utf8(json).expect("JSON is UTF-8");
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        clean.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let length = match (surrogate(rest), surrogate(&rest[rest.len().min(6)..])) {
+            (Some(High), Some(Low)) => 12,
+            (Some(_), _) => {
+                clean.push('\u{FFFD}');
+                rest = &rest[6..];
+                continue;
+            }
+            (None, _) => 2,
+        };
+        clean.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    clean + rest
+}
+
+enum Half {
+    High,
+    Low,
+}
+use Half::{High, Low};
+
+/// Which half of a surrogate pair the text begins with, as a JSON escape.
+fn surrogate(text: &str) -> Option<Half> {
+    match u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()? {
+        0xD800..=0xDBFF => Some(High),
+        0xDC00..=0xDFFF => Some(Low),
+        _ => None,
+    }
 }
