@@ -13,6 +13,7 @@
 //!   third of all, out of the edge set: the parent is known without a list;
 //! - predecessor lists are filled in ascending order of both ends.
 
+use crate::prefetch::prefetch;
 use crate::{BitSet, Csr, DominatorTree};
 
 /// Not visited, or no node.
@@ -115,6 +116,7 @@ impl<'a> Search<'a> {
         for &to in &self.graph.to[edges.clone()] {
             // The search will ask for each of them, and nearly always miss the cache.
             prefetch(&self.pre, to as usize);
+            prefetch(self.graph.first, to as usize);
         }
         self.stack.push(Open { edge: edges.start as u32, end: edges.end as u32, number });
     }
@@ -157,22 +159,6 @@ impl<'a> Search<'a> {
         let (vertex, idom) = semi_nca(self);
         DominatorTree::new(node_count, root, vertex, idom)
     }
-}
-
-/// Tells the processor that an element will be needed. Changes nothing else.
-#[inline(always)]
-fn prefetch(column: &[u32], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code, reason = "a prefetch hint for a kernel that waits for memory most of its time")]
-    if let Some(element) = column.get(at) {
-        // SAFETY: SSE is part of x86-64; a prefetch of any address is harmless, and this one is inside the slice.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (column, at);
 }
 
 /// The dominator tree of the part of `graph` that `keep` leaves, from `root`; nodes in `extra_roots` are treated as

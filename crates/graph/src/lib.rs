@@ -7,6 +7,7 @@
 
 mod bits;
 mod dominators;
+mod prefetch;
 mod reach;
 mod tree;
 
@@ -15,6 +16,7 @@ mod oracle;
 
 pub use bits::BitSet;
 pub use dominators::{Search, dominator_tree};
+pub use prefetch::prefetch;
 pub use reach::reachable;
 pub use tree::DominatorTree;
 

@@ -1,6 +1,6 @@
 //! Distances from the roots, as DevTools counts them: `calculateDistances`.
 
-use twinheap_graph::BitSet;
+use twinheap_graph::{BitSet, prefetch};
 use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, Snapshot};
 
 use crate::edges::{is_strong, user_roots};
@@ -64,6 +64,10 @@ fn leading_number(snapshot: &Snapshot, edge: EdgeIdx) -> Option<u64> {
     text[..digits].parse().ok()
 }
 
+/// Nodes of a level whose row is looked up ahead, and nodes whose edges are.
+const FAR_AHEAD: usize = 16;
+const NEAR_AHEAD: usize = 8;
+
 /// A breadth-first search with DevTools' rules. `visit` is told of every step: the source, the edge, and the new
 /// node's distance.
 pub(crate) struct Search<'a> {
@@ -112,7 +116,14 @@ impl<'a> Search<'a> {
         let mut next = Vec::new();
         while !level.is_empty() {
             distance += 1;
-            for &node in &level {
+            for (at, &node) in level.iter().enumerate() {
+                // The level is known ahead, its nodes are all over the file.
+                if let Some(&ahead) = level.get(at + FAR_AHEAD) {
+                    prefetch(self.snapshot.edge_offsets(), ahead.index());
+                }
+                if let Some(&ahead) = level.get(at + NEAR_AHEAD) {
+                    prefetch(self.snapshot.edge_targets(), self.snapshot.edge_offsets()[ahead.index()] as usize);
+                }
                 for edge in self.snapshot.edges(node) {
                     let to = self.snapshot.edge_to(edge);
                     if !self.decided.contains(to.index())

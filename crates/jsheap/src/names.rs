@@ -87,23 +87,26 @@ impl Names {
 
 fn known(text: &Wtf8) -> Known {
     let bytes = text.as_bytes();
-    match bytes {
-        b"" => Known::Empty,
-        [b'0'..=b'9', ..] if parse_ephemeron(bytes).is_some() => Known::Ephemeron,
-        b"Object" => Known::Object,
-        b"Array" => Known::Array,
-        b"__proto__" => Known::Proto,
-        b"elements" => Known::Elements,
-        b"first" => Known::First,
-        b"second" => Known::Second,
-        b"truncated" => Known::Truncated,
-        b"code" => Known::Code,
-        b"(Document DOM trees)" => Known::DocumentDomTrees,
-        b"system / ExternalStringData" => Known::ExternalStringData,
-        b"system / JSArrayBufferData" => Known::ArrayBufferData,
-        b"(map descriptors)" => Known::MapDescriptors,
-        b"system / NativeContext" => Known::NativeContext,
-        b"sloppy_function_map" => Known::SloppyFunctionMap,
+    let Some(&start) = bytes.first() else { return Known::Empty };
+    if start.is_ascii_digit() {
+        return if parse_ephemeron(bytes).is_some() { Known::Ephemeron } else { Known::Other };
+    }
+    // By length first: among a million strings nearly all end here.
+    match bytes.len() {
+        4 if bytes == b"code" => Known::Code,
+        5 if bytes == b"Array" => Known::Array,
+        5 if bytes == b"first" => Known::First,
+        6 if bytes == b"Object" => Known::Object,
+        6 if bytes == b"second" => Known::Second,
+        8 if bytes == b"elements" => Known::Elements,
+        9 if bytes == b"__proto__" => Known::Proto,
+        9 if bytes == b"truncated" => Known::Truncated,
+        17 if bytes == b"(map descriptors)" => Known::MapDescriptors,
+        19 if bytes == b"sloppy_function_map" => Known::SloppyFunctionMap,
+        20 if bytes == b"(Document DOM trees)" => Known::DocumentDomTrees,
+        22 if bytes == b"system / NativeContext" => Known::NativeContext,
+        27 if bytes == b"system / ExternalStringData" => Known::ExternalStringData,
+        26 if bytes == b"system / JSArrayBufferData" => Known::ArrayBufferData,
         _ => Known::Other,
     }
 }
@@ -164,6 +167,32 @@ mod tests {
     #[track_caller]
     fn check(name: &str, table: Option<u64>) {
         assert_eq!(parse_ephemeron(name.as_bytes()).map(|(_, table)| table), table, "{name}");
+    }
+
+    #[test]
+    fn every_known_name_is_recognised() {
+        let list = [
+            ("", Known::Empty),
+            ("Object", Known::Object),
+            ("Array", Known::Array),
+            ("__proto__", Known::Proto),
+            ("elements", Known::Elements),
+            ("first", Known::First),
+            ("second", Known::Second),
+            ("truncated", Known::Truncated),
+            ("code", Known::Code),
+            ("(Document DOM trees)", Known::DocumentDomTrees),
+            ("system / ExternalStringData", Known::ExternalStringData),
+            ("system / JSArrayBufferData", Known::ArrayBufferData),
+            ("(map descriptors)", Known::MapDescriptors),
+            ("system / NativeContext", Known::NativeContext),
+            ("sloppy_function_map", Known::SloppyFunctionMap),
+            ("anything else", Known::Other),
+            ("7", Known::Other),
+        ];
+        for (name, meaning) in list {
+            assert_eq!(known(name.into()), meaning, "{name}");
+        }
     }
 
     #[test]

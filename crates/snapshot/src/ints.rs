@@ -101,6 +101,33 @@ impl IntScanner {
     /// Whole blocks of nothing but digits, commas and white space. Leaves `at` behind the last number it finished,
     /// or in front of a block that it can't handle.
     fn fast(&mut self, input: &[u8], at: &mut usize, out: &mut [u64], produced: &mut usize) {
+        #[cfg(target_arch = "x86_64")]
+        if has_bit_instructions() {
+            #[expect(unsafe_code, reason = "calls a function compiled for instructions that were just detected")]
+            // SAFETY: the processor has the instructions the function is compiled for.
+            unsafe {
+                self.fast_with_bit_instructions(input, at, out, produced);
+            }
+            return;
+        }
+        self.fast_blocks(input, at, out, produced);
+    }
+
+    /// The same code with one instruction for each bit operation: a third fewer of them in all.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "bmi1,bmi2,lzcnt,popcnt,avx2")]
+    fn fast_with_bit_instructions(
+        &mut self,
+        input: &[u8],
+        at: &mut usize,
+        out: &mut [u64],
+        produced: &mut usize,
+    ) {
+        self.fast_blocks(input, at, out, produced);
+    }
+
+    #[inline(always)]
+    fn fast_blocks(&mut self, input: &[u8], at: &mut usize, out: &mut [u64], produced: &mut usize) {
         let mut base = *at;
         let mut made = *produced;
         // One if the byte before `base` is a digit of a number that goes on.
@@ -142,13 +169,18 @@ impl IntScanner {
     #[inline(always)]
     fn number(&mut self, input: &[u8], start: usize, end: usize) -> u64 {
         let len = end - start;
-        let low = eight_before(input, end);
+        debug_assert!((LOOK_BACK..=input.len()).contains(&end));
+        #[expect(unsafe_code, reason = "the one load of the kernel; its bounds checks cost a tenth of the kernel")]
+        // SAFETY: the fast path starts at `LOOK_BACK` at the earliest and handles whole blocks, so that
+        // `8 < LOOK_BACK <= end <= input.len()`; the load needs no alignment.
+        let low = u64::from_le(unsafe { input.as_ptr().add(end - 8).cast::<u64>().read_unaligned() });
         if len <= 8 {
             return swar(low & (u64::MAX << (64 - 8 * len)));
         }
         self.long_number(input, start, end)
     }
 
+    #[cold]
     #[inline(never)]
     fn long_number(&mut self, input: &[u8], start: usize, end: usize) -> u64 {
         let len = end - start;
@@ -219,6 +251,17 @@ impl IntScanner {
         }
         None
     }
+}
+
+/// True on every x86-64 processor since 2013 (Haswell) or 2015 (Excavator).
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn has_bit_instructions() -> bool {
+    is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("avx2")
 }
 
 #[inline(always)]

@@ -39,7 +39,7 @@ impl Lab {
         fs::remove_dir_all(self.folder).expect("cannot remove the test's folder");
     }
 
-    /// Lets a Node version write snapshots of the zoo in this mode (see `zoo.cjs`); gives the files by name.
+    /// Lets a Node version write snapshots of the zoo in this mode; see `zoo.cjs` for the names of the files.
     #[track_caller]
     pub(crate) fn take_zoo(&self, node: &str, mode: &str) {
         let binary = node_binary(node);
@@ -55,7 +55,7 @@ impl Lab {
         run(&mut command);
     }
 
-    /// Writes `count` random graphs, `random-SEED.heapsnapshot`.
+    /// Writes `count` random graphs, `random-SEED.heapsnapshot`, each with a later one, `random-SEED-next`.
     #[track_caller]
     pub(crate) fn make_random(&self, first_seed: u32, count: u32) {
         let mut command = self.script("random.mjs");
