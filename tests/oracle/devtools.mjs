@@ -16,7 +16,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { ENGINE_VERSION, loadEngine, nodeFilter, openSnapshot, requestClasses, warnings, withPublicKeys } from './engine.mjs';
+import {
+  ENGINE_VERSION,
+  loadEngine,
+  nodeFilter,
+  openSnapshot,
+  requestClasses,
+  warnings,
+  withPublicKeys,
+} from './engine.mjs';
 import { answerQueries } from './queries.mjs';
 
 /** How many nodes `query` answers about. */

@@ -57,7 +57,8 @@ export const requestClasses = { disposition: 'evaluateForTest', callId: 1, sourc
 export async function openSnapshot(file, { wide = false } = {}) {
   const { JSHeapSnapshot, HeapSnapshotLoader, SecondaryInitManager } = await loadEngine();
   const loader = new HeapSnapshotLoader({ sendEvent() {} });
-  for await (const chunk of fs.createReadStream(file, { encoding: 'utf8', highWaterMark: CHUNK })) loader.write(chunk);
+  for await (const chunk of fs.createReadStream(file, { encoding: 'utf8', highWaterMark: CHUNK }))
+    loader.write(chunk);
   loader.close();
   await loader.parsingComplete;
 
@@ -76,7 +77,8 @@ export async function openSnapshot(file, { wide = false } = {}) {
     JSHeapSnapshot.prototype.startInitStep3InSecondThread = function (secondWorker) {
       const nodeSelfSizes = new Float64Array(this.nodeCount);
       const node = this.createNode(0);
-      for (let i = 0; i < this.nodeCount; i++, node.nodeIndex += this.nodeFieldCount) nodeSelfSizes[i] = node.selfSize();
+      for (let i = 0; i < this.nodeCount; i++, node.nodeIndex += this.nodeFieldCount)
+        nodeSelfSizes[i] = node.selfSize();
       secondWorker.postMessage({ step: 3, args: { nodeSelfSizes } }, [nodeSelfSizes.buffer]);
     };
   }

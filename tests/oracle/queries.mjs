@@ -70,11 +70,7 @@ function nodeAnswers(snapshot, index) {
       comparator('!edgeDistance', true, '!edgeName', true),
       edge,
     ),
-    children: list(
-      snapshot.createEdgesProvider(index),
-      comparator('retainedSize', false, '!edgeName', true),
-      edge,
-    ),
+    children: list(snapshot.createEdgesProvider(index), comparator('retainedSize', false, '!edgeName', true), edge),
   };
 }
 
@@ -104,7 +100,8 @@ function nativeContexts(snapshot) {
 /** Per filter: what the Summary view lists, class by class. */
 function filters(snapshot) {
   const names = [...NAMED_FILTERS];
-  for (const context of snapshot.getNativeContextSizes().nativeContexts) names.push('nativeContext_' + context.nodeIndex);
+  for (const context of snapshot.getNativeContextSizes().nativeContexts)
+    names.push('nativeContext_' + context.nodeIndex);
   const max = snapshot.maxJsNodeId();
   const answers = {};
   const answer = (name, fields) => {

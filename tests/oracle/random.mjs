@@ -3,14 +3,28 @@
 //
 //   node random.mjs OUT_DIR FIRST_SEED COUNT
 //
-// The same seed gives the same file on every machine.
+// For every seed two files: random-SEED.heapsnapshot, and random-SEED-next.heapsnapshot as if the same process had gone
+// on for a while, for comparisons. The same seed gives the same files on every machine.
 
 import fs from 'node:fs';
 import path from 'node:path';
 
 const TYPES = [
-  'hidden', 'array', 'string', 'object', 'code', 'closure', 'regexp', 'number', 'native', 'synthetic',
-  'concatenated string', 'sliced string', 'symbol', 'bigint', 'object shape',
+  'hidden',
+  'array',
+  'string',
+  'object',
+  'code',
+  'closure',
+  'regexp',
+  'number',
+  'native',
+  'synthetic',
+  'concatenated string',
+  'sliced string',
+  'symbol',
+  'bigint',
+  'object shape',
 ];
 const EDGES = ['context', 'element', 'property', 'internal', 'hidden', 'shortcut', 'weak'];
 
@@ -20,24 +34,71 @@ const NAMES = {
   array: ['', '(map descriptors)', '(object properties)', '(object elements)'],
   string: ['text', 'text', 'other', '', 'a\nb', '\ud800', 'x'.repeat(300), 'ключ', '\u{1F600}'],
   object: [
-    'Object', 'Object', 'Object', 'Array', 'Array', 'Foo', 'Bar', 'Function', 'RegExp', '(system)', '(string)', '{a, b}',
-    '<div>', '<div class="x y">', 'Detached <p id="q r">', 'Detached <p', '< >', 'global', 'Window / https://example.org',
-    'system / Context', 'system / Context / scope @7', 'system / NativeContext / tag', 'constructor', '__proto__',
-    'Detached Foo', '\ud83dx', '',
+    'Object',
+    'Object',
+    'Object',
+    'Array',
+    'Array',
+    'Foo',
+    'Bar',
+    'Function',
+    'RegExp',
+    '(system)',
+    '(string)',
+    '{a, b}',
+    '<div>',
+    '<div class="x y">',
+    'Detached <p id="q r">',
+    'Detached <p',
+    '< >',
+    'global',
+    'Window / https://example.org',
+    'system / Context',
+    'system / Context / scope @7',
+    'system / NativeContext / tag',
+    'constructor',
+    '__proto__',
+    'Detached Foo',
+    '\ud83dx',
+    '',
   ],
   code: ['(shared function info)', '', 'system / Code'],
   closure: ['', 'Array', 'Foo', 'handler'],
   regexp: ['a|b', 'RegExp'],
   number: ['heap number', 'int', 'bool', 'smi number'],
   native: [
-    'system / JSArrayBufferData', 'system / ExternalStringData', 'V8EventListener', 'HTMLDivElement', 'Text', '<div>',
-    '<span class="a b">', 'Detached Text', 'InternalNode', 'Function', 'system / NativeContext', 'Node / Environment',
-    'true', 'Foo', 'Array',
+    'system / JSArrayBufferData',
+    'system / ExternalStringData',
+    'V8EventListener',
+    'HTMLDivElement',
+    'Text',
+    '<div>',
+    '<span class="a b">',
+    'Detached Text',
+    'InternalNode',
+    'Function',
+    'system / NativeContext',
+    'Node / Environment',
+    'true',
+    'Foo',
+    'Array',
   ],
   synthetic: ['(Global handles)', '(Document DOM trees)', '(Builtins)', 'C++ Persistent roots'],
 };
-const PROPERTIES = ['a', 'b', 'c', 'd', '__proto__', 'with, comma', "it's", '{', 'a b', 'z'.repeat(70), 'y'.repeat(119), ''];
-const INTERNALS = ['map', 'map', 'native_context', 'elements', 'first', 'second', 'code', 'value', 'length', 'sloppy_function_map'];
+const PROPERTIES = [
+  'a',
+  'b',
+  'c',
+  'd',
+  '__proto__',
+  'with, comma',
+  "it's",
+  '{',
+  'a b',
+  'z'.repeat(70),
+  'y'.repeat(119),
+];
+const INTERNALS = ['map', 'map', 'native_context', 'elements', 'code', 'value', 'length', 'sloppy_function_map'];
 
 /** mulberry32: small, and the same everywhere. */
 function generator(seed) {
@@ -52,7 +113,11 @@ function generator(seed) {
   return { chance: p => random() < p, below, pick: list => list[below(list.length)] };
 }
 
-function randomSnapshot(seed) {
+/**
+ * A random snapshot; `later` is the one that the same process writes some time after it. WeakMap edges keep the ids of
+ * before in their names, which makes them strong: one more case.
+ */
+function randomSnapshot(seed, later) {
   const { chance, below, pick } = generator(seed);
   const strings = ['<dummy>'];
   const indexOf = new Map([['<dummy>', 0]]);
@@ -82,7 +147,8 @@ function randomSnapshot(seed) {
 
   // The root: synthetic roots, user roots, sometimes a DOM forest or a user root by element.
   for (let i = 1; i < 4; i++) edge(nodes[0], 'element', i, i);
-  for (let i = withUserRoots ? 1 + below(3) : 0; i > 0; i--) edge(nodes[0], pick(['shortcut', 'element']), i, anyNode());
+  for (let i = withUserRoots ? 1 + below(3) : 0; i > 0; i--)
+    edge(nodes[0], pick(['shortcut', 'element']), i, anyNode());
   for (let i = 1; i < 4; i++) {
     for (let k = below(count / 10 + 2); k > 0; k--) {
       const name = chance(0.2) ? `${k} / DevTools console` : `${k} / handle`;
@@ -92,14 +158,32 @@ function randomSnapshot(seed) {
   const nearby = i => (chance(0.6) ? Math.max(1, Math.min(count - 1, i + below(14) - 4)) : anyNode());
   for (let i = 4; i < count; i++) {
     for (let k = below(chance(0.1) ? 12 : 4); k > 0; k--) {
-      const type = pick(['context', 'element', 'property', 'property', 'property', 'internal', 'internal', 'hidden', 'shortcut', 'weak']);
-      const name = type === 'property' ? pick(PROPERTIES) : type === 'internal' ? pick(INTERNALS) : pick(['v', 'w', '1', '12']);
-      let to = nearby(i);
-      // A cons string that contains itself is impossible, and DevTools never comes back from it.
-      if (/first|second/.test(name)) to = i + 1 + below(8);
-      if (to < count) edge(nodes[i], type, name, to);
+      const type = pick([
+        'context',
+        'element',
+        'property',
+        'property',
+        'property',
+        'internal',
+        'internal',
+        'hidden',
+        'shortcut',
+        'weak',
+      ]);
+      const name =
+        type === 'property' ? pick(PROPERTIES) : type === 'internal' ? pick(INTERNALS) : pick(['v', 'w', '1', '12']);
+      edge(nodes[i], type, name, nearby(i));
     }
   }
+  // Cons strings, whose name DevTools puts together from their parts. One that contains itself is impossible, and
+  // DevTools never comes back from it.
+  nodes.forEach((node, i) => {
+    if (node.type !== 'concatenated string') return;
+    for (const part of ['first', 'second']) {
+      const to = i + 1 + below(8);
+      if (to < count && /string/.test(nodes[to].type)) edge(node, 'internal', part, to);
+    }
+  });
   // Plain objects of a few shapes, often enough for interfaces.
   const shapes = Array.from({ length: 4 }, () => Array.from({ length: below(5) }, () => pick(PROPERTIES)));
   for (const node of nodes) {
@@ -123,7 +207,24 @@ function randomSnapshot(seed) {
     if (node.type === 'closure' && chance(0.8)) edge(node, 'internal', 'code', anyNode());
   }
 
-  const fields = ['type', 'name', 'id', 'self_size', 'edge_count', ...(withDetachedness ? ['trace_node_id', 'detachedness'] : [])];
+  if (later) {
+    for (const node of nodes.slice(4)) {
+      // Gone, with something of the same kind in its place; or grown, shrunk, renamed, with another property.
+      if (chance(0.12)) node.id = node.id % 2 ? (odd += 2) : (even += 2);
+      else if (chance(0.1)) node.size = 8 * below(60);
+      else if (chance(0.03)) node.name = pick(NAMES[node.type] ?? [node.type]);
+      if (chance(0.05)) edge(node, 'property', pick(PROPERTIES), anyNode());
+    }
+  }
+
+  const fields = [
+    'type',
+    'name',
+    'id',
+    'self_size',
+    'edge_count',
+    ...(withDetachedness ? ['trace_node_id', 'detachedness'] : []),
+  ];
   const width = fields.length;
   const flatEdges = [];
   const flatNodes = nodes.flatMap(node => {
@@ -153,7 +254,13 @@ function randomSnapshot(seed) {
         trace_function_info_fields: ['function_id', 'name', 'script_name', 'script_id', 'line', 'column'],
         trace_node_fields: ['id', 'function_info_index', 'count', 'size', 'children'],
         sample_fields: ['timestamp_us', 'last_assigned_id'],
-        location_fields: ['object_index', ...(fiveFields ? ['script_object_index'] : []), 'script_id', 'line', 'column'],
+        location_fields: [
+          'object_index',
+          ...(fiveFields ? ['script_object_index'] : []),
+          'script_id',
+          'line',
+          'column',
+        ],
       },
       node_count: nodes.length,
       edge_count: flatEdges.length / 3,
@@ -176,8 +283,13 @@ if (!count) {
   process.exit(2);
 }
 for (let seed = Number(first); seed < Number(first) + Number(count); seed++) {
-  const text = JSON.stringify(randomSnapshot(seed));
-  // V8 writes ASCII only; other producers write UTF-8.
-  const ascii = text.replace(/[\u0080-\uffff]/g, c => '\\u' + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0'));
-  fs.writeFileSync(path.join(outDir, `random-${seed}.heapsnapshot`), seed % 2 ? ascii : text);
+  for (const later of [false, true]) {
+    const text = JSON.stringify(randomSnapshot(seed, later));
+    // V8 writes ASCII only; other producers write UTF-8.
+    const ascii = text.replace(/[\u0080-\uffff]/g, c => {
+      return '\\u' + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
+    });
+    const file = path.join(outDir, `random-${seed}${later ? '-next' : ''}.heapsnapshot`);
+    fs.writeFileSync(file, seed % 2 ? ascii : text);
+  }
 }

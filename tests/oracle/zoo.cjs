@@ -72,7 +72,7 @@ function plainObjects() {
   // Names that have to be quoted in the class name.
   add(12, i => ({ 'a, b': thing(i), "it's": thing(i), 'say "hi"': thing(i), '{': thing(i), '}': thing(i) }));
   add(12, i => ({ 'line\nbreak': thing(i), 'tab\tbed': thing(i), 'back\\slash, too': thing(i) }));
-  add(12, i => ({ 'ключ': thing(i), '鍵': thing(i), 'café': thing(i) }));
+  add(12, i => ({ ключ: thing(i), 鍵: thing(i), café: thing(i) }));
   add(12, i => ({ 'a\u{1F600}': thing(i), 'b\u{10FFFF}': thing(i) }));
   add(12, i => ({ 'nul\0nul': thing(i), 'del\x7f': thing(i), '\x01\x1f': thing(i) }));
   // The same property name twice, by two symbols with one description: a shape is a multiset, not a set.
@@ -86,7 +86,13 @@ function plainObjects() {
   add(12, i => ({ ['p'.repeat(60)]: thing(i), ['q'.repeat(57)]: thing(i), r: thing(i) }));
   add(12, i => ({ ['p'.repeat(61)]: thing(i), ['q'.repeat(57)]: thing(i), r: thing(i) }));
   // Accessors write `name`, `get name` and `set name`.
-  add(12, i => ({ get got() { return i; }, set got(v) {}, 'get got': thing(i) }));
+  add(12, i => ({
+    get got() {
+      return i;
+    },
+    set got(v) {},
+    'get got': thing(i),
+  }));
   // With and without a prototype of their own.
   add(12, i => Object.assign(Object.create(null), { bare: thing(i) }));
   add(12, i => ({ ['__proto__']: thing(i), own: thing(i) }));
@@ -111,15 +117,53 @@ function strangeNames() {
   zoo.regexpsInName = [Object.create(RegExp.prototype), Object.create(RegExp.prototype)];
   const tagged = name => ({ [Symbol.toStringTag]: name });
   zoo.tagged = [
-    '(system)', '(compiled code)', '(string)', '(array)', '(closure)', 'Function', 'Array', 'Object', 'constructor',
-    '__proto__', 'toString', '', ' ', ',', '1,2,3,Cat', '{a, b}', '<div class="x" id=y>', '<div>', '< >', '<',
-    'Detached <div class="x">', 'Detached <span>', 'Detached ', 'Detached HTMLDivElement', 'system / NativeContext',
-    'system / Context', 'system / Context / scope @1', 'line\nbreak', 'tab\tbed', 'quote"d', '\u{1F600}', '\u{1D800}',
-    '\u{1D801}', '\ud800', 'nul\0nul', 'ключ',
+    '(system)',
+    '(compiled code)',
+    '(string)',
+    '(array)',
+    '(closure)',
+    'Function',
+    'Array',
+    'Object',
+    'constructor',
+    '__proto__',
+    'toString',
+    '',
+    ' ',
+    ',',
+    '1,2,3,Cat',
+    '{a, b}',
+    '<div class="x" id=y>',
+    '<div>',
+    '< >',
+    '<',
+    'Detached <div class="x">',
+    'Detached <span>',
+    'Detached ',
+    'Detached HTMLDivElement',
+    'system / NativeContext',
+    'system / Context',
+    'system / Context / scope @1',
+    'line\nbreak',
+    'tab\tbed',
+    'quote"d',
+    '\u{1F600}',
+    '\u{1D800}',
+    '\u{1D801}',
+    '\ud800',
+    'nul\0nul',
+    'ключ',
   ].map(name => [tagged(name), tagged(name)]);
   // Class names that come from computed names.
   const classes = ['Function', '(system)', 'Object', 'Detached Window', '<b>', 'with space', '\u{20BB7}', 'a\nb'].map(
-    name => ({ [name]: class { constructor() { this.me = name; } } })[name],
+    name =>
+      ({
+        [name]: class {
+          constructor() {
+            this.me = name;
+          }
+        },
+      })[name],
   );
   zoo.classes = classes.map(C => [new C(), new C()]);
   zoo.nullProto = Object.create(null);
@@ -145,7 +189,15 @@ function strings() {
     sliced: (long + ' the slice of a long parent string').slice(900, 1050),
     loneSurrogates: ['lone\ud800end', '\udc00', 'a\ud800', '\ud800\ud800'],
     supplementary: ['\u{1F600}', '\u{10FFFF}', 'x\u{1D800}y', '\u{1D800}\u{1DC00}', '\u{2F800}'],
-    controls: ['nul\0nul', '\b\f\n\r\t\v', '\x01\x1f\x7f\x80\x9f', '\u2028\u2029', 'back\\slash', '"quoted"', '</script>'],
+    controls: [
+      'nul\0nul',
+      '\b\f\n\r\t\v',
+      '\x01\x1f\x7f\x80\x9f',
+      '\u2028\u2029',
+      'back\\slash',
+      '"quoted"',
+      '</script>',
+    ],
     empty: '',
     external8: Buffer.alloc(1100000, 'external ').toString('latin1'),
     external16: Buffer.alloc(2200000, 'wide').toString('ucs2'),
@@ -156,7 +208,11 @@ function strings() {
   }
   zoo.strings.lookup = { [zoo.strings.flattened]: 1 }; // flattens the cons string: its second half is "" now
   zoo.symbols = [Symbol('described'), Symbol(), Symbol.for('registered'), Symbol('line\nbreak')];
-  zoo.withSymbolKeys = { [zoo.symbols[0]]: { here: 'a' }, [zoo.symbols[1]]: { here: 'b' }, [zoo.symbols[3]]: { here: 'c' } };
+  zoo.withSymbolKeys = {
+    [zoo.symbols[0]]: { here: 'a' },
+    [zoo.symbols[1]]: { here: 'b' },
+    [zoo.symbols[3]]: { here: 'c' },
+  };
 }
 
 // ---- code ----
@@ -164,7 +220,13 @@ function code() {
   const make = () => {
     const captured = { big: new Array(50).fill({}), text: 'captured' };
     let counter = 0;
-    return { inc: () => ++counter && captured, other: () => counter, plain() { return captured.text; } };
+    return {
+      inc: () => ++counter && captured,
+      other: () => counter,
+      plain() {
+        return captured.text;
+      },
+    };
   };
   zoo.closures = [];
   for (let i = 0; i < many(50, 8); i++) zoo.closures.push(make());
@@ -177,7 +239,13 @@ function code() {
     yield local;
     yield a;
   };
-  zoo.generators = [generator({ g: 1 }), generator({ g: 2 }), (async function* () { yield 1; })()];
+  zoo.generators = [
+    generator({ g: 1 }),
+    generator({ g: 2 }),
+    (async function* () {
+      yield 1;
+    })(),
+  ];
   zoo.generators[0].next();
   const never = new Promise(() => {});
   const waiting = async x => {
@@ -186,11 +254,16 @@ function code() {
     return local;
   };
   zoo.promises = [never, Promise.resolve({ done: 1 }), waiting({ a: 1 }), waiting({ a: 2 })];
-  zoo.promises.push(never.then(() => zoo.closures), Promise.all([never, never]));
+  zoo.promises.push(
+    never.then(() => zoo.closures),
+    Promise.all([never, never]),
+  );
   zoo.error = new Error('an error with a stack');
   zoo.error.stack; // formatted now
   zoo.proxy = new Proxy({ target: 1 }, { get: (t, k) => t[k] });
-  zoo.args = (function () { return arguments; })(1, { two: 2 }, 'three');
+  zoo.args = (function () {
+    return arguments;
+  })(1, { two: 2 }, 'three');
   zoo.date = new Date(0);
 }
 
@@ -207,9 +280,24 @@ function collections() {
   const other = (zoo.otherWeakMap = new WeakMap());
   zoo.weakKeys = [];
   const values = [
-    { v: 'object' }, 'short', 'line\nbreak', 'carriage\rreturn', 'para\u2029graph', 'x'.repeat(700), 'y'.repeat(5000),
-    'looks / part of key (k @1) -> value (v @3) pair in WeakMap (table @5)', '%s %d', 'ключ', '\u{1F600}', '', 7, null,
-    Symbol('in a weak map'), [1, { deep: 'er' }], () => zoo, new Cat('in a weak map'),
+    { v: 'object' },
+    'short',
+    'line\nbreak',
+    'carriage\rreturn',
+    'para\u2029graph',
+    'x'.repeat(700),
+    'y'.repeat(5000),
+    'looks / part of key (k @1) -> value (v @3) pair in WeakMap (table @5)',
+    '%s %d',
+    'ключ',
+    '\u{1F600}',
+    '',
+    7,
+    null,
+    Symbol('in a weak map'),
+    [1, { deep: 'er' }],
+    () => zoo,
+    new Cat('in a weak map'),
   ];
   for (const value of values) {
     const key = { k: zoo.weakKeys.length };
@@ -219,7 +307,12 @@ function collections() {
   }
   // Keys with strange names of their own.
   const named = [
-    { [Symbol.toStringTag]: 'a\nb' }, /regexp key/, function keyFunction() {}, new Cat('key'), [1], zoo.map,
+    { [Symbol.toStringTag]: 'a\nb' },
+    /regexp key/,
+    function keyFunction() {},
+    new Cat('key'),
+    [1],
+    zoo.map,
   ];
   named.forEach((key, i) => wm.set(key, { forNamedKey: i }));
   zoo.weakKeys.push(named);
@@ -264,7 +357,15 @@ function arraysAndBuffers() {
     // A literal's boilerplate shares its elements with the copies until one is written to.
     copyOnWrite: [1, 2, 3].map(() => [10, 20, 30]),
   };
-  zoo.numbers = { heap: 1.25, negative: -0.5, nan: NaN, max: Number.MAX_VALUE, boxed: Object(1.5), smi: 7, minusZero: -0 };
+  zoo.numbers = {
+    heap: 1.25,
+    negative: -0.5,
+    nan: NaN,
+    max: Number.MAX_VALUE,
+    boxed: Object(1.5),
+    smi: 7,
+    minusZero: -0,
+  };
   zoo.heapNumbers = Array.from({ length: 20 }, (_, i) => ({ value: i + 0.5, other: i }));
   zoo.bigints = [0n, 1n, -(2n ** 64n), 2n ** 4000n, Object(5n)];
   const buffer = new ArrayBuffer(4096);
@@ -412,7 +513,9 @@ switch (mode) {
     break;
   }
   default:
-    process.stderr.write('usage: node zoo.cjs OUT_DIR default|internals|numeric|pair|small|small-pair|huge|timeline\n');
+    process.stderr.write(
+      'usage: node zoo.cjs OUT_DIR default|internals|numeric|pair|small|small-pair|huge|timeline\n',
+    );
     process.exit(2);
 }
 if (mode !== 'timeline') process.exit(0);

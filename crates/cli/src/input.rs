@@ -64,7 +64,8 @@ impl Input {
             return Err(Failure::new(format!("can't read `{name}`: it is a directory")).hint(hint).into());
         }
         if !about.is_file() {
-            let (compression, reader) = detect(Box::new(file)).with_context(|| format!("can't read `{name}`"))?;
+            let (compression, reader) =
+                detect(Box::new(file)).with_context(|| format!("can't read `{name}`"))?;
             return Ok(Input { name, source: Source::Stream(compression, reader), disk_size: None });
         }
         let mut magic = Vec::new();
@@ -106,9 +107,10 @@ impl Input {
     pub(crate) fn read(self, two_threads: bool, feed: &mut Feed<'_>) -> anyhow::Result<Option<String>> {
         let name = self.name;
         match self.source {
-            Source::Plain(file) => map(&file, feed).with_context(|| format!("can't read `{name}`")).map(|()| None),
+            Source::Plain(file) => map(&file, &name, feed).map(|()| None),
             Source::Stream(compression, reader) => {
-                let mut reader = decompressor(compression, reader).with_context(|| format!("can't read `{name}`"))?;
+                let mut reader =
+                    decompressor(compression, reader).with_context(|| format!("can't read `{name}`"))?;
                 let end = if two_threads && compression != Compression::None {
                     read_ahead(reader, feed)?
                 } else {
@@ -141,9 +143,8 @@ fn open_failure(name: &str, error: &io::Error) -> Failure {
     let failure = Failure::new(format!("can't open `{name}`: {error}"));
     match error.kind() {
         io::ErrorKind::NotFound => failure.hint("check the path; `-` reads standard input"),
-        io::ErrorKind::PermissionDenied => {
-            failure.hint("V8 writes snapshots readable by their owner only; run as that user, or copy the file")
-        }
+        io::ErrorKind::PermissionDenied => failure
+            .hint("V8 writes snapshots readable by their owner only; run as that user, or copy the file"),
         _ => failure,
     }
 }
@@ -169,7 +170,9 @@ fn decompressor(compression: Compression, reader: Box<dyn Read + Send>) -> io::R
     Ok(match compression {
         Compression::None => reader,
         // Files may be several members or frames, one after the other.
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(io::BufReader::with_capacity(1 << 18, reader))),
+        Compression::Gzip => {
+            Box::new(flate2::bufread::MultiGzDecoder::new(io::BufReader::with_capacity(1 << 18, reader)))
+        }
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(reader)?;
             // `zstd --long` makes windows of up to 2 GB.
@@ -181,28 +184,32 @@ fn decompressor(compression: Compression, reader: Box<dyn Read + Send>) -> io::R
 
 /// Hands a mapped file on window by window.
 #[expect(unsafe_code, reason = "memory mapping")]
-fn map(file: &File, feed: &mut Feed<'_>) -> anyhow::Result<()> {
-    if file.metadata()?.len() == 0 {
+fn map(file: &File, name: &str, feed: &mut Feed<'_>) -> anyhow::Result<()> {
+    let context = || format!("can't read `{name}`");
+    if file.metadata().with_context(context)?.len() == 0 {
         return Ok(());
     }
     // SAFETY: the mapping is private and read-only. If another process cuts the file short meanwhile, the kernel
     // ends us with SIGBUS, as it does with every program that maps files; nothing of ours is changed by it. The
     // other way, a copy through a buffer, is a third slower.
-    let mapping = unsafe { memmap2::Mmap::map(file)? };
+    let mapping = unsafe { memmap2::Mmap::map(file).with_context(context)? };
     #[cfg(unix)]
-    mapping.advise(memmap2::Advice::Sequential)?;
+    mapping.advise(memmap2::Advice::Sequential).with_context(context)?;
     for (at, window) in mapping.chunks(WINDOW).enumerate() {
         #[cfg(target_os = "linux")]
         {
             // One call instead of a fault for every few pages. Old kernels don't know it and fault instead.
-            let _: io::Result<()> = mapping.advise_range(memmap2::Advice::PopulateRead, at * WINDOW, window.len());
+            let _: io::Result<()> =
+                mapping.advise_range(memmap2::Advice::PopulateRead, at * WINDOW, window.len());
         }
         feed(window)?;
         #[cfg(unix)]
         // SAFETY: the mapping is of a file and never written, so dropping its pages loses nothing: an access would
         // read them again.
         unsafe {
-            mapping.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, at * WINDOW, window.len())?;
+            mapping
+                .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, at * WINDOW, window.len())
+                .with_context(context)?;
         }
     }
     Ok(())

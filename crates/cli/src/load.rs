@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use twinheap_jsheap::{Heap, Resources};
 use twinheap_snapshot::{
-    Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, parse_sampling_profile, sniff,
+    Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, parse_sampling_profile,
+    sniff,
 };
 
 use crate::args::Global;
@@ -142,14 +143,18 @@ pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> any
 fn parse_failure(name: &str, error: &ParseError) -> Failure {
     let failure = Failure::new(format!("can't read `{name}`: {error}"));
     match error {
-        ParseError::Empty => failure.hint("take the snapshot again; its writer needs memory and disk to finish"),
-        ParseError::NotASnapshot { .. } => {
-            failure.hint("heap snapshots come from v8.writeHeapSnapshot(), Chrome DevTools or --heapsnapshot-signal")
+        ParseError::Empty => {
+            failure.hint("take the snapshot again; its writer needs memory and disk to finish")
         }
+        ParseError::NotASnapshot { .. } => failure.hint(
+            "heap snapshots come from v8.writeHeapSnapshot(), Chrome DevTools or --heapsnapshot-signal",
+        ),
         ParseError::BadHeader { .. } => {
             failure.hint("the file is cut short or was written by something else; take the snapshot again")
         }
-        ParseError::TooLarge { .. } => failure.hint("please report the size and the program that wrote the file"),
+        ParseError::TooLarge { .. } => {
+            failure.hint("please report the size and the program that wrote the file")
+        }
         _ => failure,
     }
 }

@@ -4,7 +4,10 @@
 //! the address cache for every random access. Asking for 2 MiB pages where an allocation is large enough brought a
 //! third of the whole run time back on the machine in BENCHMARKS.md.
 
-#![expect(unsafe_code, reason = "a global allocator is unsafe by its trait; this one forwards to the system's")]
+#![expect(
+    unsafe_code,
+    reason = "a global allocator is unsafe by its trait; this one forwards to the system's"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 

@@ -126,12 +126,14 @@ impl DominatorTree {
         })
     }
 
-    /// The sum of `own_size` over each node's subtree, in node order: its retained size, in bytes.
+    /// The sum of `own_size` over each node's subtree, in node order: its retained size, in bytes. Sums stop
+    /// at `u64::MAX`, which only made-up sizes reach.
     pub fn retained(&self, own_size: impl Fn(usize) -> u64) -> Vec<u64> {
         let mut retained: Vec<u64> = (0..self.parent.len()).map(own_size).collect();
         for &node in self.order.iter().skip(1).rev() {
             let size = retained[node as usize];
-            retained[self.parent[node as usize] as usize] += size;
+            let sum = &mut retained[self.parent[node as usize] as usize];
+            *sum = sum.saturating_add(size);
         }
         retained
     }

@@ -48,17 +48,19 @@ pub(crate) fn class_rows_of(heap: &Heap, classes: &ClassTable, filter: Option<&B
         let class = classes.of(node).index();
         let row = &mut rows[class];
         row.count += 1;
-        row.shallow_size += shallow;
+        row.shallow_size = row.shallow_size.saturating_add(shallow);
         row.distance = row.distance.min(heap.distance(node));
         if open_until[class] <= at as u32 {
             open_until[class] = at as u32 + size;
-            row.retained_size += heap.retained_size(node);
+            row.retained_size = row.retained_size.saturating_add(heap.retained_size(node));
         }
     }
     rows.retain(|row| row.count > 0);
     rows.sort_by(|a, b| {
         let by_size = b.retained_size.cmp(&a.retained_size).then(b.shallow_size.cmp(&a.shallow_size));
-        by_size.then_with(|| classes.get(a.class).name().cmp(classes.get(b.class).name())).then(a.class.cmp(&b.class))
+        by_size
+            .then_with(|| classes.get(a.class).name().cmp(classes.get(b.class).name()))
+            .then(a.class.cmp(&b.class))
     });
     rows
 }

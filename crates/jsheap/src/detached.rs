@@ -45,7 +45,10 @@ pub(crate) fn spread(snapshot: &Snapshot) -> Detached {
     for state in [ATTACHED, DETACHED] {
         while let Some(node) = work[usize::from(state) - 1].pop() {
             for edge in snapshot.edges(node) {
-                if !matches!(snapshot.edge_type(edge), EdgeType::Hidden | EdgeType::Invisible | EdgeType::Weak) {
+                if !matches!(
+                    snapshot.edge_type(edge),
+                    EdgeType::Hidden | EdgeType::Invisible | EdgeType::Weak
+                ) {
                     decide(snapshot, snapshot.edge_to(edge), state, &mut decided, &mut detached, &mut work);
                 }
             }

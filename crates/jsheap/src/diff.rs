@@ -31,7 +31,7 @@ impl DiffRow {
 
     /// Allocated less freed bytes.
     pub fn size_delta(&self) -> i64 {
-        self.allocated_size as i64 - self.freed_size as i64
+        (self.allocated_size as i64).wrapping_sub(self.freed_size as i64)
     }
 }
 
@@ -111,12 +111,12 @@ pub fn diff(base: &Heap, new: &Heap, by_id: Option<bool>, join: &Join<'_>) -> Di
             if let Some(old) = old {
                 let row = &mut rows[row_of(old)];
                 row.removed += 1;
-                row.freed_size += base.shallow_size(old);
+                row.freed_size = row.freed_size.saturating_add(base.shallow_size(old));
             }
             if let Some(now) = now {
                 let row = &mut rows[new.classes.of(now).index()];
                 row.added += 1;
-                row.allocated_size += new.shallow_size(now);
+                row.allocated_size = row.allocated_size.saturating_add(new.shallow_size(now));
             }
         });
     } else {
@@ -196,12 +196,12 @@ fn by_counts(base: &Heap, new: &Heap, rows: &mut [DiffRow], row_of: &impl Fn(Nod
     for node in base.snapshot.nodes().filter(|&node| base.shallow_size(node) > 0) {
         let sum = &mut sums[row_of(node)];
         sum[0] += 1;
-        sum[1] += base.shallow_size(node);
+        sum[1] = sum[1].saturating_add(base.shallow_size(node));
     }
     for node in new.snapshot.nodes().filter(|&node| new.shallow_size(node) > 0) {
         let sum = &mut sums[new.classes.of(node).index()];
         sum[2] += 1;
-        sum[3] += new.shallow_size(node);
+        sum[3] = sum[3].saturating_add(new.shallow_size(node));
     }
     for (row, [old_count, old_size, new_count, new_size]) in rows.iter_mut().zip(sums) {
         row.added = new_count.saturating_sub(old_count);

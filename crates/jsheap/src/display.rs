@@ -161,7 +161,10 @@ impl Heap {
             let mut candidates = edges.clone();
             let next = if from_back { candidates.rfind(is_listed) } else { candidates.find(is_listed) };
             let Some(edge) = next else { break };
-            let name = snapshot.edge_name(edge).map(|id| property_text(snapshot.strings.get(id))).unwrap_or_default();
+            let name = snapshot
+                .edge_name(edge)
+                .map(|id| property_text(snapshot.strings.get(id)))
+                .unwrap_or_default();
             let len = Wtf8::new(&name).utf16_len();
             if front_len > 1 && front_len + back_len + len > MOST_OF_OBJECT {
                 some_left = true;

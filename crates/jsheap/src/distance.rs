@@ -25,7 +25,13 @@ impl DistanceFilter {
     }
 
     /// Whether a strong edge from `from` to an undecided node may be followed. Changes with every WeakMap edge.
-    pub(crate) fn passes(&mut self, snapshot: &Snapshot, names: &Names, from: NodeIdx, edge: EdgeIdx) -> bool {
+    pub(crate) fn passes(
+        &mut self,
+        snapshot: &Snapshot,
+        names: &Names,
+        from: NodeIdx,
+        edge: EdgeIdx,
+    ) -> bool {
         let kind = snapshot.node_type(from);
         if kind == NodeType::HIDDEN
             && names.of_node(snapshot, from) == Known::NativeContext
@@ -122,7 +128,10 @@ impl<'a> Search<'a> {
                     prefetch(self.snapshot.edge_offsets(), ahead.index());
                 }
                 if let Some(&ahead) = level.get(at + NEAR_AHEAD) {
-                    prefetch(self.snapshot.edge_targets(), self.snapshot.edge_offsets()[ahead.index()] as usize);
+                    prefetch(
+                        self.snapshot.edge_targets(),
+                        self.snapshot.edge_offsets()[ahead.index()] as usize,
+                    );
                 }
                 for edge in self.snapshot.edges(node) {
                     let to = self.snapshot.edge_to(edge);

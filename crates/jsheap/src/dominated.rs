@@ -38,8 +38,8 @@ pub fn dominated_by_class(heap: &Heap, node: NodeIdx) -> Vec<DominatedClass> {
             retained_size: 0,
         });
         row.count += 1;
-        row.shallow_size += heap.shallow_size(child);
-        row.retained_size += heap.retained_size(child);
+        row.shallow_size = row.shallow_size.saturating_add(heap.shallow_size(child));
+        row.retained_size = row.retained_size.saturating_add(heap.retained_size(child));
     }
     let mut rows: Vec<DominatedClass> = rows.into_values().collect();
     rows.sort_by_key(|row| (std::cmp::Reverse(row.retained_size), row.class));

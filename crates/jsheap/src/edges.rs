@@ -18,7 +18,8 @@ pub(crate) fn is_strong(kind: EdgeType) -> bool {
 
 /// True for what DevTools calls a user root when the root refers to it: distances start there.
 pub(crate) fn is_user_root(snapshot: &Snapshot, names: &Names, node: NodeIdx) -> bool {
-    snapshot.node_type(node) != NodeType::SYNTHETIC || names.of_node(snapshot, node) == Known::DocumentDomTrees
+    snapshot.node_type(node) != NodeType::SYNTHETIC
+        || names.of_node(snapshot, node) == Known::DocumentDomTrees
 }
 
 /// The user roots in the order of the root's edges; a node stands as often as the root refers to it.
@@ -41,7 +42,8 @@ pub(crate) fn dominators(snapshot: &Snapshot, names: &Names) -> DominatorTree {
     let root = snapshot.root();
     let graph = graph(snapshot);
     let mut search = Search::new(graph, root.0);
-    let is_essential = |from: u32, edge: usize| is_essential(snapshot, names, NodeIdx(from), EdgeIdx(edge as u32));
+    let is_essential =
+        |from: u32, edge: usize| is_essential(snapshot, names, NodeIdx(from), EdgeIdx(edge as u32));
     let (page_edges, other_edges): (Vec<EdgeIdx>, Vec<EdgeIdx>) = snapshot
         .edges(root)
         .filter(|&edge| is_essential(root.0, edge.index()))
@@ -104,7 +106,8 @@ fn leads_to_page(snapshot: &Snapshot, names: &Names, edge: EdgeIdx) -> bool {
     match snapshot.edge_type(edge) {
         EdgeType::Shortcut => true,
         EdgeType::Element => {
-            snapshot.node_type(to) == NodeType::SYNTHETIC && names.of_node(snapshot, to) == Known::DocumentDomTrees
+            snapshot.node_type(to) == NodeType::SYNTHETIC
+                && names.of_node(snapshot, to) == Known::DocumentDomTrees
         }
         _ => false,
     }

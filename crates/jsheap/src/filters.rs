@@ -58,9 +58,9 @@ pub fn filtered(heap: &Heap, filter: Filter) -> BitSet {
         }),
         Filter::RetainedByConsole => held_only_by(heap, |from, edge| {
             snapshot.node_type(NodeIdx(from)) == NodeType::SYNTHETIC
-                && snapshot
-                    .edge_name(edge)
-                    .is_some_and(|name| snapshot.strings.get(name).as_bytes().ends_with(b" / DevTools console"))
+                && snapshot.edge_name(edge).is_some_and(|name| {
+                    snapshot.strings.get(name).as_bytes().ends_with(b" / DevTools console")
+                })
         }),
         Filter::RetainedByEventHandlers => {
             let handlers = event_handlers(heap);
@@ -127,7 +127,7 @@ pub fn native_contexts(heap: &Heap) -> Vec<NativeContext> {
             let empty = NativeContext { node: NodeIdx(owner), count: 0, shallow_size: 0 };
             let context = contexts.entry(owner).or_insert(empty);
             context.count += 1;
-            context.shallow_size += heap.shallow_size(NodeIdx(node as u32));
+            context.shallow_size = context.shallow_size.saturating_add(heap.shallow_size(NodeIdx(node as u32)));
         }
     }
     let mut list: Vec<NativeContext> = contexts.into_values().collect();
@@ -146,8 +146,9 @@ fn context_owners(heap: &Heap) -> Vec<u32> {
     let mut work: Vec<u32> = Vec::new();
     for node in snapshot.nodes() {
         let Some(map) = follow(node, "map") else { continue };
-        let context =
-            *of_map.entry(map).or_insert_with(|| follow(map, "map").and_then(|m| follow(m, "native_context")));
+        let context = *of_map
+            .entry(map)
+            .or_insert_with(|| follow(map, "map").and_then(|m| follow(m, "native_context")));
         if let Some(context) = context {
             owner[node.index()] = context.0;
             fixed.insert(node.index());

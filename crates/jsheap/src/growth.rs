@@ -91,12 +91,12 @@ fn sums_by_group(heap: &Heap) -> FxHashMap<Key, Sums> {
             open_until: 0,
         });
         sums.count += 1;
-        sums.shallow_size += shallow;
+        sums.shallow_size = sums.shallow_size.saturating_add(shallow);
         if heap.snapshot.id(node) > heap.snapshot.id(sums.newest) {
             sums.newest = node;
         }
         if at >= sums.open_until {
-            sums.retained_size += heap.retained_size(node);
+            sums.retained_size = sums.retained_size.saturating_add(heap.retained_size(node));
             sums.open_until = at + size as usize;
         }
     }

@@ -196,7 +196,7 @@ impl Heap {
 
     /// All bytes: what the root retains, and native memory that belongs to no node.
     pub fn total_size(&self) -> u64 {
-        self.retained_size(self.snapshot.root()) + self.extra_native_bytes()
+        self.retained_size(self.snapshot.root()).saturating_add(self.extra_native_bytes())
     }
 
     /// Native memory that belongs to no node, in bytes.

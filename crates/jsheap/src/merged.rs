@@ -94,9 +94,9 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
         here.objects += 1;
         if is_target.contains(node.index()) {
             here.instances += 1;
-            here.shallow_size += heap.shallow_size(node);
+            here.shallow_size = here.shallow_size.saturating_add(heap.shallow_size(node));
             if outer.contains(node.index()) {
-                here.retained_size += heap.retained_size(node);
+                here.retained_size = here.retained_size.saturating_add(heap.retained_size(node));
             }
         }
     }
@@ -105,8 +105,8 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
             (steps[at].instances, steps[at].shallow_size, steps[at].retained_size);
         if let Some(parent) = steps[at].parent {
             steps[parent].instances += instances;
-            steps[parent].shallow_size += shallow;
-            steps[parent].retained_size += retained;
+            steps[parent].shallow_size = steps[parent].shallow_size.saturating_add(shallow);
+            steps[parent].retained_size = steps[parent].retained_size.saturating_add(retained);
         }
     }
     steps

@@ -26,12 +26,13 @@ pub(crate) fn shallow_sizes(snapshot: &Snapshot, names: &Names, has_user_roots: 
     let owner = owners(snapshot, &ownable);
     for node in ownable.iter() {
         let of = owner[node];
-        if of >= SEVERAL || of == snapshot.root().0 || snapshot.node_type(NodeIdx(of)) == NodeType::SYNTHETIC {
+        if of >= SEVERAL || of == snapshot.root().0 || snapshot.node_type(NodeIdx(of)) == NodeType::SYNTHETIC
+        {
             continue;
         }
         let size = snapshot.self_size(NodeIdx(node as u32));
         if size > 0 {
-            let total = sizes.get(of as usize) + size;
+            let total = sizes.get(of as usize).saturating_add(size);
             sizes.set(of as usize, total);
             sizes.set(node, 0);
         }

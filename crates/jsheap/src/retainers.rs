@@ -30,7 +30,9 @@ pub fn retainers(heap: &Heap, node: NodeIdx) -> Vec<Link> {
         .map(|edge| Link { edge, node: snapshot.edge_from(edge) })
         .filter(|link| link.node != snapshot.root())
         .collect();
-    links.sort_by_cached_key(|link| (sort_distance(heap, link.node), name_order(heap, link.edge), link.edge.0));
+    links.sort_by_cached_key(|link| {
+        (sort_distance(heap, link.node), name_order(heap, link.edge), link.edge.0)
+    });
     links
 }
 

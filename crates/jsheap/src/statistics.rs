@@ -38,17 +38,17 @@ pub fn statistics(heap: &Heap) -> Statistics {
     for node in snapshot.nodes() {
         let size = heap.shallow_size(node);
         match snapshot.node_type(node) {
-            NodeType::HIDDEN => s.system += size,
+            NodeType::HIDDEN => add(&mut s.system, size),
             NodeType::NATIVE => {
-                native += size;
+                add(&mut native, size);
                 if heap.names.of_node(snapshot, node) == Known::ArrayBufferData {
-                    s.typed_arrays += size;
+                    add(&mut s.typed_arrays, size);
                 }
             }
-            NodeType::CODE => s.code += size,
-            kind if kind.is_string() => s.strings += size,
+            NodeType::CODE => add(&mut s.code, size),
+            kind if kind.is_string() => add(&mut s.strings, size),
             _ if heap.names.of_node(snapshot, node) == Known::Array => {
-                s.js_arrays += size;
+                add(&mut s.js_arrays, size);
                 let edge = snapshot.edges(node).find(|&edge| {
                     snapshot.edge_type(edge) == EdgeType::Internal
                         && snapshot.edge_name(edge).is_some_and(|n| heap.names.known(n) == Known::Elements)
@@ -73,12 +73,18 @@ pub fn statistics(heap: &Heap) -> Statistics {
         }
         for node in elements_of {
             if holders[node.index()] == 1 {
-                s.js_arrays += heap.shallow_size(node);
+                add(&mut s.js_arrays, heap.shallow_size(node));
             }
         }
     }
-    s.other_native = native - s.typed_arrays;
+    s.other_native = native.saturating_sub(s.typed_arrays);
     let v8 = s.total.saturating_sub(native);
-    s.other_js = v8.saturating_sub(s.code + s.strings + s.js_arrays + s.system);
+    let known = [s.code, s.strings, s.js_arrays, s.system];
+    s.other_js = known.into_iter().fold(v8, u64::saturating_sub);
     s
+}
+
+/// Adds sizes; a file may claim any, so sums stop at `u64::MAX`.
+fn add(sum: &mut u64, size: u64) {
+    *sum = sum.saturating_add(size);
 }

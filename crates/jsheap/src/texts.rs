@@ -64,7 +64,7 @@ pub fn duplicate_strings(heap: &Heap) -> Vec<StringGroup> {
 
 fn group(heap: &Heap, text: Vec<u8>, inexact: bool, mut nodes: Vec<NodeIdx>) -> StringGroup {
     nodes.sort_by_key(|&node| (std::cmp::Reverse(heap.shallow_size(node)), heap.snapshot.id(node)));
-    let shallow_size: u64 = nodes.iter().map(|&node| heap.shallow_size(node)).sum();
+    let shallow_size = nodes.iter().map(|&node| heap.shallow_size(node)).fold(0, u64::saturating_add);
     let largest = nodes.first().map_or(0, |&node| heap.shallow_size(node));
     let may_differ = inexact && twinheap_snapshot::Wtf8::new(&text).utf16_len() >= CUT_AT;
     StringGroup { text, nodes, shallow_size, wasted: shallow_size - largest, may_differ }
@@ -118,9 +118,9 @@ fn is_flattened(heap: &Heap, node: NodeIdx) -> bool {
 /// Length and hash of a text that was cut, where V8 tells them; else nothing.
 fn full_identity(heap: &Heap, node: NodeIdx) -> Vec<u8> {
     let snapshot = &heap.snapshot;
-    let is_cut = snapshot.edges(node).any(|edge| {
-        snapshot.edge_name(edge).is_some_and(|name| heap.names.known(name) == Known::Truncated)
-    });
+    let is_cut = snapshot
+        .edges(node)
+        .any(|edge| snapshot.edge_name(edge).is_some_and(|name| heap.names.known(name) == Known::Truncated));
     if !is_cut {
         return Vec::new();
     }

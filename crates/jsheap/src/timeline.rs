@@ -26,7 +26,12 @@ pub fn intervals(heap: &Heap) -> Vec<Interval> {
     let samples = &heap.snapshot.samples;
     let mut list: Vec<Interval> = samples
         .iter()
-        .map(|s| Interval { timestamp_us: s.timestamp_us, last_assigned_id: s.last_assigned_id, count: 0, size: 0 })
+        .map(|s| Interval {
+            timestamp_us: s.timestamp_us,
+            last_assigned_id: s.last_assigned_id,
+            count: 0,
+            size: 0,
+        })
         .collect();
     if list.is_empty() {
         return list;
@@ -39,7 +44,7 @@ pub fn intervals(heap: &Heap) -> Vec<Interval> {
         let at = samples.partition_point(|s| s.last_assigned_id < id);
         if let Some(interval) = list.get_mut(at) {
             interval.count += 1;
-            interval.size += heap.shallow_size(node);
+            interval.size = interval.size.saturating_add(heap.shallow_size(node));
         }
     }
     list
@@ -71,7 +76,7 @@ pub fn allocation_sites(heap: &Heap) -> Vec<AllocationSite> {
             && let Some(site) = site(snapshot, &mut by_function, frame.function)
         {
             site.allocated_count += frame.count;
-            site.allocated_size += frame.size;
+            site.allocated_size = site.allocated_size.saturating_add(frame.size);
         }
     }
     for node in snapshot.nodes() {
@@ -79,7 +84,7 @@ pub fn allocation_sites(heap: &Heap) -> Vec<AllocationSite> {
         let Some(&function) = function_of_trace.get(&trace) else { continue };
         if let Some(site) = site(snapshot, &mut by_function, function) {
             site.live_count += 1;
-            site.live_size += heap.shallow_size(node);
+            site.live_size = site.live_size.saturating_add(heap.shallow_size(node));
         }
     }
     let mut list: Vec<AllocationSite> = by_function.into_values().collect();

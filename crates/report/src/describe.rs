@@ -149,5 +149,9 @@ impl<'a> Describer<'a> {
 
 /// A distance as DevTools prints it: a dash where it says nothing.
 pub(crate) fn distance_words(distance: i32) -> String {
-    if (0..twinheap_jsheap::SYSTEM_DISTANCE).contains(&distance) { distance.to_string() } else { "–".to_owned() }
+    if (0..twinheap_jsheap::SYSTEM_DISTANCE).contains(&distance) {
+        distance.to_string()
+    } else {
+        "–".to_owned()
+    }
 }

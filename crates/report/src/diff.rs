@@ -32,7 +32,12 @@ struct RowJson {
 }
 
 /// The document of the contract: classes with a change, most allocated bytes first.
-pub fn diff_json<'a>(diff: &Diff, base: &'a str, new: &'a str, warnings: &'a [String]) -> impl Serialize + use<'a> {
+pub fn diff_json<'a>(
+    diff: &Diff,
+    base: &'a str,
+    new: &'a str,
+    warnings: &'a [String],
+) -> impl Serialize + use<'a> {
     let classes = diff.rows.iter().map(|row| RowJson {
         name: json(row.class.name()),
         key: json_bytes(&row.class.key()),
@@ -93,7 +98,12 @@ pub fn diff_text(diff: &Diff, base: &str, new: &str, style: &Style, most: usize)
     }
     out.push_str(&table.render(style));
     if let Some(rest) = rows.len().checked_sub(most).filter(|&rest| rest > 0) {
-        out.push_str(&style.dim(&format!("… {} more classes (--limit N, or --json for all)\n", style.count(rest as u64))));
+        out.push_str(
+            &style.dim(&format!(
+                "… {} more classes (--limit N, or --json for all)\n",
+                style.count(rest as u64)
+            )),
+        );
     }
     out
 }

@@ -25,7 +25,9 @@ pub fn clean(name: &str, most: usize) -> String {
             '\r' => "\\r".into(),
             '\t' => "\\t".into(),
             // Also the marks that turn the direction of text around.
-            c if c.is_control() || matches!(c, '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}') => {
+            c if c.is_control()
+                || matches!(c, '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}') =>
+            {
                 format!("\\u{{{:x}}}", c as u32)
             }
             c => c.into(),

@@ -130,7 +130,10 @@ pub fn object_json<'a>(
         edges: view
             .children
             .iter()
-            .map(|link| ChildJson { edge: describer.edge_json(link.edge), node: describer.node_json(link.node) })
+            .map(|link| ChildJson {
+                edge: describer.edge_json(link.edge),
+                node: describer.node_json(link.node),
+            })
             .collect(),
         warnings,
     }

@@ -183,7 +183,9 @@ pub fn merged_text(describer: &Describer<'_>, view: &MergedView<'_>, style: &Sty
         }
     }
     for list in &mut children {
-        list.sort_by_key(|&at| (std::cmp::Reverse(steps[at].retained_size), std::cmp::Reverse(steps[at].instances)));
+        list.sort_by_key(|&at| {
+            (std::cmp::Reverse(steps[at].retained_size), std::cmp::Reverse(steps[at].instances))
+        });
     }
     let total = steps.first().map_or(0, |root| root.retained_size);
     let mut out = format!(
@@ -194,7 +196,10 @@ pub fn merged_text(describer: &Describer<'_>, view: &MergedView<'_>, style: &Sty
         style.size(total),
     );
     if view.unreachable > 0 {
-        out.push_str(&format!("{} of them are held by weak edges only\n", style.count(view.unreachable as u64)));
+        out.push_str(&format!(
+            "{} of them are held by weak edges only\n",
+            style.count(view.unreachable as u64)
+        ));
     }
     out.push_str("\ninstances    retained\n");
     // Depth first, but only forks indent: a long chain stays on the screen.

@@ -127,7 +127,12 @@ pub fn strings_text(describer: &Describer<'_>, view: &StringsView<'_>, style: &S
         }
         out.push('\n');
     }
-    let mut table = Table::new(&[("size", Align::Right), ("kind", Align::Left), ("text", Align::Left), ("id", Align::Right)]);
+    let mut table = Table::new(&[
+        ("size", Align::Right),
+        ("kind", Align::Left),
+        ("text", Align::Left),
+        ("id", Align::Right),
+    ]);
     for &node in view.largest {
         let kind = heap.snapshot.type_name(heap.snapshot.node_type(node));
         let text = heap.node_name(node);

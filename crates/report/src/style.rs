@@ -112,7 +112,10 @@ mod tests {
         let style = Style::default();
         let sizes = [0, 999, 1000, 1250, 99_949, 99_950, 999_499, 999_500, 5_368_709_120];
         let shown: Vec<_> = sizes.iter().map(|&s| style.size(s)).collect();
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.2 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB", "5.4 GB"]);
+        assert_eq!(
+            shown,
+            ["0 B", "999 B", "1.0 kB", "1.2 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB", "5.4 GB"]
+        );
         assert_eq!(style.signed_size(-2048), "−2.0 kB");
         assert_eq!(Style { exact_bytes: true, ..style }.size(5_368_709_120), "5368709120");
     }

@@ -213,7 +213,8 @@ fn statistics_text(s: &Statistics, style: &Style) -> String {
         ("Other JS objects", s.other_js),
         ("Other non-JS", s.other_native),
     ];
-    let mut table = Table::new(&[("kind", Align::Left), ("size", Align::Right), ("", Align::Right), ("", Align::Left)]);
+    let mut table =
+        Table::new(&[("kind", Align::Left), ("size", Align::Right), ("", Align::Right), ("", Align::Left)]);
     for (name, bytes) in parts {
         table.row(vec![
             name.to_owned(),
@@ -259,7 +260,12 @@ fn classes_text(view: &SummaryView<'_>, style: &Style, most: usize) -> String {
     }
     let mut out = table.render(style);
     if let Some(rest) = view.rows.len().checked_sub(most).filter(|&rest| rest > 0) {
-        out.push_str(&style.dim(&format!("… {} more classes (--limit N, or --json for all)\n", style.count(rest as u64))));
+        out.push_str(
+            &style.dim(&format!(
+                "… {} more classes (--limit N, or --json for all)\n",
+                style.count(rest as u64)
+            )),
+        );
     }
     out
 }
@@ -319,7 +325,8 @@ fn sites_text(view: &SummaryView<'_>, style: &Style, most: usize) -> String {
         let name = strings.get(f.name).to_string_lossy();
         let script = strings.get(f.script_name).to_string_lossy();
         let name = if name.is_empty() { "(anonymous)" } else { &name };
-        let place = if script.is_empty() { String::new() } else { format!("  {script}:{}:{}", f.line, f.column) };
+        let place =
+            if script.is_empty() { String::new() } else { format!("  {script}:{}:{}", f.line, f.column) };
         table.row(vec![
             clean(&format!("{name}{place}"), style.width.saturating_sub(48).max(30)),
             style.size(site.live_size),

@@ -195,13 +195,19 @@ pub(crate) struct Header {
 #[derive(Deserialize)]
 struct RawHeader {
     meta: RawMeta,
-    #[serde(default)]
-    node_count: u64,
-    #[serde(default)]
-    edge_count: u64,
+    #[serde(default, deserialize_with = "count")]
+    node_count: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
+    edge_count: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     extra_native_bytes: Option<u64>,
-    #[serde(default)]
-    root_index: u64,
+    #[serde(default, deserialize_with = "count")]
+    root_index: Option<u64>,
+}
+
+/// Counts are hints: one that makes no sense must not cost the file.
+fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(serde_json::Value::deserialize(deserializer)?.as_u64())
 }
 
 #[derive(Deserialize)]
@@ -237,7 +243,8 @@ impl Header {
         let meta = raw.meta;
         let node = node_layout(&meta.node_fields)?;
         let edge = edge_layout(&meta.edge_fields)?;
-        let (node_types, extra_node_types) = node_type_map(type_list(&meta.node_types, node.kind, "node_types")?)?;
+        let (node_types, extra_node_types) =
+            node_type_map(type_list(&meta.node_types, node.kind, "node_types")?)?;
         let edge_types = type_list(&meta.edge_types, edge.kind, "edge_types")?
             .iter()
             .map(|name| {
@@ -258,10 +265,10 @@ impl Header {
             node_types,
             extra_node_types,
             edge_types,
-            node_count: raw.node_count,
-            edge_count: raw.edge_count,
+            node_count: raw.node_count.unwrap_or(0),
+            edge_count: raw.edge_count.unwrap_or(0),
             extra_native_bytes: raw.extra_native_bytes,
-            root_index: raw.root_index / node.stride as u64,
+            root_index: raw.root_index.unwrap_or(0) / node.stride as u64,
             v8_layout,
         })
     }
@@ -305,7 +312,10 @@ fn position(fields: &[String], what: &str, name: &str) -> Result<usize, String> 
 
 fn node_layout(fields: &[String]) -> Result<NodeLayout, String> {
     if fields.len() > MAX_FIELDS {
-        return Err(format!("`node_fields` lists {} fields, and no V8 has more than {MAX_FIELDS}", fields.len()));
+        return Err(format!(
+            "`node_fields` lists {} fields, and no V8 has more than {MAX_FIELDS}",
+            fields.len()
+        ));
     }
     let at = |name| position(fields, "node_fields", name);
     let optional = |name: &str| fields.iter().position(|f| f == name);
@@ -323,7 +333,10 @@ fn node_layout(fields: &[String]) -> Result<NodeLayout, String> {
 
 fn edge_layout(fields: &[String]) -> Result<EdgeLayout, String> {
     if fields.len() > MAX_FIELDS {
-        return Err(format!("`edge_fields` lists {} fields, and no V8 has more than {MAX_FIELDS}", fields.len()));
+        return Err(format!(
+            "`edge_fields` lists {} fields, and no V8 has more than {MAX_FIELDS}",
+            fields.len()
+        ));
     }
     let at = |name| position(fields, "edge_fields", name);
     Ok(EdgeLayout { stride: fields.len(), kind: at("type")?, name: at("name_or_index")?, to: at("to_node")? })
@@ -362,7 +375,10 @@ fn node_type_map(names: &[String]) -> Result<(Vec<u8>, Vec<String>), String> {
             }
         };
         if ours >= MAX_NODE_TYPES {
-            return Err(format!("`node_types` brings more than {} types that are not known", MAX_NODE_TYPES - 16));
+            return Err(format!(
+                "`node_types` brings more than {} types that are not known",
+                MAX_NODE_TYPES - 16
+            ));
         }
         map.push(ours as u8);
     }
@@ -383,7 +399,10 @@ mod tests {
     #[test]
     fn positions_come_from_the_file() {
         let header = Header::parse(NODE24.as_bytes()).unwrap();
-        assert_eq!((header.node.stride, header.node.trace_node, header.node.detachedness), (6, None, Some(5)));
+        assert_eq!(
+            (header.node.stride, header.node.trace_node, header.node.detachedness),
+            (6, None, Some(5))
+        );
         assert_eq!(header.node_types, [0, 1, 2, 16]);
         assert_eq!(header.extra_node_types, ["tomorrow"]);
         assert_eq!(header.location.unwrap().line, 3);

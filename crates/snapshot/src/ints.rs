@@ -43,6 +43,8 @@ pub(crate) struct Scan {
 pub(crate) struct IntScanner {
     /// The value so far of a number that the last chunk cut in two.
     partial: Option<u64>,
+    /// A minus sign stands in front of the number that comes or is under way.
+    is_negative: bool,
     /// Numbers finished.
     numbers: u64,
     /// Commas seen. A well-formed array has one fewer than numbers.
@@ -60,6 +62,7 @@ impl IntScanner {
     /// Adds the counts of a scanner that read the stretch behind this one.
     pub(crate) fn join(&mut self, next: &IntScanner) {
         self.partial = next.partial;
+        self.is_negative = next.is_negative;
         self.numbers += next.numbers;
         self.commas += next.commas;
         self.overflowed |= next.overflowed;
@@ -84,7 +87,7 @@ impl IntScanner {
                 // Emptying the buffer is cheaper than filling its last places byte by byte.
                 return Scan { consumed: at, produced, stop: Stop::OutputFull };
             }
-            if at >= LOOK_BACK && self.partial.is_none() {
+            if at >= LOOK_BACK && self.partial.is_none() && !self.is_negative {
                 self.fast(input, &mut at, out, &mut produced);
             }
             // The slow path takes a few bytes: up to where the fast one can work, or to what stopped it.
@@ -103,7 +106,10 @@ impl IntScanner {
     fn fast(&mut self, input: &[u8], at: &mut usize, out: &mut [u64], produced: &mut usize) {
         #[cfg(target_arch = "x86_64")]
         if has_bit_instructions() {
-            #[expect(unsafe_code, reason = "calls a function compiled for instructions that were just detected")]
+            #[expect(
+                unsafe_code,
+                reason = "calls a function compiled for instructions that were just detected"
+            )]
             // SAFETY: the processor has the instructions the function is compiled for.
             unsafe {
                 self.fast_with_bit_instructions(input, at, out, produced);
@@ -170,7 +176,10 @@ impl IntScanner {
     fn number(&mut self, input: &[u8], start: usize, end: usize) -> u64 {
         let len = end - start;
         debug_assert!((LOOK_BACK..=input.len()).contains(&end));
-        #[expect(unsafe_code, reason = "the one load of the kernel; its bounds checks cost a tenth of the kernel")]
+        #[expect(
+            unsafe_code,
+            reason = "the one load of the kernel; its bounds checks cost a tenth of the kernel"
+        )]
         // SAFETY: the fast path starts at `LOOK_BACK` at the earliest and handles whole blocks, so that
         // `8 < LOOK_BACK <= end <= input.len()`; the load needs no alignment.
         let low = u64::from_le(unsafe { input.as_ptr().add(end - 8).cast::<u64>().read_unaligned() });
@@ -205,6 +214,18 @@ impl IntScanner {
         }
     }
 
+    /// What V8 meant by a negative number: it prints the index of an element through a signed 32-bit integer, so
+    /// the element 4294967294 of a sparse array is written `-2`. DevTools skips the sign and shows it as 2.
+    fn unsign(&mut self, value: u64) -> u64 {
+        match (1u64 << 32).checked_sub(value) {
+            Some(index) if value > 0 && value <= 1 << 31 => index,
+            _ => {
+                self.overflowed = true;
+                value
+            }
+        }
+    }
+
     /// Byte by byte up to `until`; `Some` if the scan must stop.
     fn slow(
         &mut self,
@@ -226,10 +247,11 @@ impl IntScanner {
                 if *produced == out.len() {
                     return Some(Stop::OutputFull);
                 }
-                out[*produced] = value;
+                out[*produced] = if self.is_negative { self.unsign(value) } else { value };
                 *produced += 1;
                 self.numbers += 1;
                 self.partial = None;
+                self.is_negative = false;
                 if *at >= LOOK_BACK && until - *at >= BLOCK / 2 {
                     // Between two numbers, with most of a block ahead: the fast path can take over.
                     return None;
@@ -238,6 +260,7 @@ impl IntScanner {
             match byte {
                 b',' => self.commas += 1,
                 b' ' | b'\n' | b'\r' | b'\t' => {}
+                b'-' if !self.is_negative => self.is_negative = true,
                 b']' => {
                     *at += 1;
                     return Some(Stop::End);
@@ -287,7 +310,8 @@ fn swar(digits: u64) -> u64 {
 #[expect(unsafe_code, reason = "SSE2 loads; the instruction set is part of x86-64")]
 fn masks(block: &[u8; BLOCK]) -> (u64, u64) {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8, _mm_sub_epi8,
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8,
+        _mm_sub_epi8,
     };
     let mut digits = 0;
     let mut commas = 0;
@@ -402,7 +426,18 @@ mod tests {
         // The last number is not finished: its remaining digits may be missing.
         check(&long, &want, Stop::NeedInput, false);
         want.push(12);
-        check(&format!("{long}-"), &want, Stop::Unexpected(b'-'), true);
+        check(&format!("{long}x"), &want, Stop::Unexpected(b'x'), true);
+    }
+
+    #[test]
+    fn indices_that_v8_printed_as_negative_are_large() {
+        let text = format!("{},-2,5,-2147483648\n,-1]", vec!["7"; 80].join(","));
+        let mut want = vec![7; 80];
+        want.extend([4_294_967_294, 5, 2_147_483_648, 4_294_967_295]);
+        check(&text, &want, Stop::End, true);
+        check("-]", &[], Stop::End, true);
+        check("--1]", &[], Stop::Unexpected(b'-'), true);
+        check("-2147483649]", &[2_147_483_649], Stop::End, false);
     }
 
     #[test]

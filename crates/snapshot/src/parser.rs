@@ -268,8 +268,9 @@ impl<'a> Parser<'a> {
                     TreeStop::NeedInput => {}
                     TreeStop::End => self.state = State::After,
                     TreeStop::Unexpected(byte) => {
-                        let at = offset + used as u64;
-                        self.broken(Section::TraceTree, at, "a number or bracket was expected", byte)?;
+                        let depth = reader.depth();
+                        self.leave_section(Section::TraceTree, offset + used as u64, byte, depth);
+                        return Ok(used);
                     }
                 }
                 return Ok(used.max(1));
@@ -310,7 +311,11 @@ impl<'a> Parser<'a> {
             },
             State::Done if is_space => {}
             State::Done => {
-                self.note(Section::Top, offset, format!("{} follows the end of the snapshot", describe(byte)));
+                self.note(
+                    Section::Top,
+                    offset,
+                    format!("{} follows the end of the snapshot", describe(byte)),
+                );
                 self.state = State::Broken;
             }
             State::Broken => return Ok(input.len()),
@@ -371,7 +376,9 @@ impl<'a> Parser<'a> {
             }
             Section::Locations if header.location.is_some() => State::Ints(section),
             Section::Samples if header.sample_fields >= 2 => State::Ints(section),
-            Section::TraceFunctionInfos if TraceFunctionLayout::new(&header.trace_function_fields).is_some() => {
+            Section::TraceFunctionInfos
+                if TraceFunctionLayout::new(&header.trace_function_fields).is_some() =>
+            {
                 State::Ints(section)
             }
             Section::TraceTree => match TraceLayout::new(&header.trace_node_fields) {
@@ -448,7 +455,8 @@ impl<'a> Parser<'a> {
                 self.state = State::After;
             }
             ReadStop::Unexpected(byte) => {
-                self.broken(section, offset + used as u64, "a number was expected", byte)?;
+                self.leave_section(section, offset + used as u64, byte, 1);
+                return Ok(used);
             }
         }
         Ok(used.max(1))
@@ -469,13 +477,25 @@ impl<'a> Parser<'a> {
         self.damage.push(Damage { section, offset, what });
     }
 
+    /// Records damage inside an array of numbers, `depth` brackets deep, and goes on behind the array: the names at
+    /// the end of the file are worth having.
+    fn leave_section(&mut self, section: Section, offset: u64, found: u8, depth: u64) {
+        let what = format!("found {}, a number was expected; the rest of the section is left out", describe(found));
+        self.note(section, offset, what);
+        self.state = State::Skip(Nested { depth, started: true, ..Nested::default() });
+    }
+
     /// Records damage behind which nothing can be trusted.
     fn broken(&mut self, section: Section, offset: u64, what: &str, found: u8) -> Result<usize, ParseError> {
         if self.header.is_none() && self.seen.is_empty() {
             let what = format!("found {}, {what}", describe(found));
             return Err(ParseError::NotASnapshot { offset, what });
         }
-        self.note(section, offset, format!("found {}, {what}; the rest of the file is left out", describe(found)));
+        self.note(
+            section,
+            offset,
+            format!("found {}, {what}; the rest of the file is left out", describe(found)),
+        );
         self.state = State::Broken;
         Ok(1)
     }
@@ -485,9 +505,10 @@ impl<'a> Parser<'a> {
             State::Done => return self.note_missing(),
             State::Broken => return,
             State::Header(..) => Section::Header,
-            State::Ints(section) | State::Deferred(section, ..) | State::Value(section) | State::Colon(section) => {
-                *section
-            }
+            State::Ints(section)
+            | State::Deferred(section, ..)
+            | State::Value(section)
+            | State::Colon(section) => *section,
             State::Tree(_) => Section::TraceTree,
             State::Strings => Section::Strings,
             State::Skip(_) => Section::Unknown,

@@ -204,7 +204,10 @@ impl Snapshot {
 
     /// The edges that leave a node.
     #[inline]
-    pub fn edges(&self, node: NodeIdx) -> impl DoubleEndedIterator<Item = EdgeIdx> + ExactSizeIterator + Clone + use<> {
+    pub fn edges(
+        &self,
+        node: NodeIdx,
+    ) -> impl DoubleEndedIterator<Item = EdgeIdx> + ExactSizeIterator + Clone + use<> {
         let i = node.index();
         (self.first_edge[i]..self.first_edge[i + 1]).map(EdgeIdx)
     }
@@ -263,7 +266,8 @@ impl Snapshot {
     /// The first edge of `node` with this type and name.
     pub fn find_edge(&self, node: NodeIdx, kind: EdgeType, name: &str) -> Option<EdgeIdx> {
         self.edges(node).find(|&edge| {
-            self.edge_type(edge) == kind && self.edge_name(edge).is_some_and(|id| self.strings.get(id) == name)
+            self.edge_type(edge) == kind
+                && self.edge_name(edge).is_some_and(|id| self.strings.get(id) == name)
         })
     }
 

@@ -16,7 +16,8 @@ pub enum FileKind {
 pub fn sniff(prefix: &[u8]) -> FileKind {
     let compact: Vec<u8> = prefix.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(64).collect();
     let compact = compact.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&compact);
-    let sampling: [&[u8]; 4] = [b"{\"head\":", b"{\"samples\":[{", b"{\"samples\":[],\"head\":", b"{\"profile\":{\"head\":"];
+    let sampling: [&[u8]; 4] =
+        [b"{\"head\":", b"{\"samples\":[{", b"{\"samples\":[],\"head\":", b"{\"profile\":{\"head\":"];
     if sampling.iter().any(|start| compact.starts_with(start)) {
         FileKind::SamplingProfile
     } else {

@@ -190,7 +190,8 @@ mod tests {
                 at += used;
                 last = stopped;
             }
-            let got: Vec<String> = (0..table.len()).map(|i| table.get(StringId(i as u32)).to_json()).collect();
+            let got: Vec<String> =
+                (0..table.len()).map(|i| table.get(StringId(i as u32)).to_json()).collect();
             assert_eq!(got, want, "chunk {chunk}");
             assert_eq!(last, stop, "chunk {chunk}");
             assert_eq!(reader.is_balanced(), balanced, "chunk {chunk}");
@@ -200,7 +201,12 @@ mod tests {
     #[test]
     fn v8s_escapes() {
         check(br#""a","b\"c\\\n\u0000\/"]"#, &[r#""a""#, r#""b\"c\\\n\u0000/""#], StringStop::End, true);
-        check(br#""\uD83D\uDE00" , "x\uD800", "\uDC00\uD83D"]"#, &["\"😀\"", r#""x\ud800""#, r#""\udc00\ud83d""#], StringStop::End, true);
+        check(
+            br#""\uD83D\uDE00" , "x\uD800", "\uDC00\uD83D"]"#,
+            &["\"😀\"", r#""x\ud800""#, r#""\udc00\ud83d""#],
+            StringStop::End,
+            true,
+        );
         check(br#""\uD83D","\uDE00"]"#, &[r#""\ud83d""#, r#""\ude00""#], StringStop::End, true);
     }
 

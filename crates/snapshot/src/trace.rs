@@ -54,10 +54,16 @@ impl TreeReader {
         TreeReader { layout, fields: Vec::with_capacity(8), partial: None, open: vec![u32::MAX] }
     }
 
+    /// Brackets that are open, the section's own included.
+    pub(crate) fn depth(&self) -> u64 {
+        self.open.len() as u64
+    }
+
     pub(crate) fn read(&mut self, input: &[u8], out: &mut Vec<TraceNode>) -> (usize, TreeStop) {
         for (at, &byte) in input.iter().enumerate() {
             if byte.is_ascii_digit() {
-                let value = self.partial.unwrap_or(0).saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+                let value =
+                    self.partial.unwrap_or(0).saturating_mul(10).saturating_add(u64::from(byte - b'0'));
                 self.partial = Some(value);
                 continue;
             }

@@ -36,7 +36,9 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, output: &Output) -> anyhow::
             folder.display(),
         ))?;
     } else {
-        output.text("\nThe snapshots are deleted again; `twinheap demo --keep DIR` keeps them to look around.\n")?;
+        output.text(
+            "\nThe snapshots are deleted again; `twinheap demo --keep DIR` keeps them to look around.\n",
+        )?;
     }
     Ok(0)
 }
@@ -57,7 +59,8 @@ fn verdict(heaps: &[&Heap], growth: &[Growth], output: &Output, node_version: &s
         let name = clean(&Wtf8::new(&suspect.name).to_string_lossy(), 60);
         let name = if suspect.is_function { format!("closures of {name}()") } else { name };
         let counts: Vec<String> = suspect.counts.iter().map(|&c| style.count(c)).collect();
-        let place = describer.source_of(suspect.example).map(|p| format!("\n  made at {p}")).unwrap_or_default();
+        let place =
+            describer.source_of(suspect.example).map(|p| format!("\n  made at {p}")).unwrap_or_default();
         out.push_str(&format!(
             "\n{} leaks: {} objects, {} retained by the last{place}\n  held by:\n",
             style.bold(&name),

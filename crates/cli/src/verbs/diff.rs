@@ -18,8 +18,10 @@ pub(crate) fn run(args: &DiffArgs, global: &Global, output: &Output) -> anyhow::
     let difference = progress.pass("comparison", work, || diff(&base.heap, &new.heap, args.by_id, join));
     progress.finish(global, output)?;
 
-    let mut warnings: Vec<String> =
-        [&base.notes, &new.notes].iter().flat_map(|n| n.warnings.iter().map(|w| format!("{}: {w}", n.file))).collect();
+    let mut warnings: Vec<String> = [&base.notes, &new.notes]
+        .iter()
+        .flat_map(|n| n.warnings.iter().map(|w| format!("{}: {w}", n.file)))
+        .collect();
     let ids = difference.ids;
     let by_id = args.by_id.unwrap_or(ids.comparable());
     if !ids.comparable() {

@@ -32,11 +32,15 @@ impl Selection {
                 FilterKind::DuplicatedStrings => {
                     selection("strings whose text is there more than once", Filter::DuplicatedStrings)
                 }
-                FilterKind::Detached => selection("what only detached nodes hold", Filter::RetainedByDetached),
+                FilterKind::Detached => {
+                    selection("what only detached nodes hold", Filter::RetainedByDetached)
+                }
                 FilterKind::Contexts => {
                     selection("what only the variables of closures hold", Filter::RetainedByContexts)
                 }
-                FilterKind::Console => selection("what only the DevTools console holds", Filter::RetainedByConsole),
+                FilterKind::Console => {
+                    selection("what only the DevTools console holds", Filter::RetainedByConsole)
+                }
                 FilterKind::EventHandlers => {
                     selection("what only event handlers hold", Filter::RetainedByEventHandlers)
                 }

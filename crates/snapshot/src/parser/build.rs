@@ -23,7 +23,12 @@ pub(crate) fn build(parser: Parser<'_>) -> Result<Parsed, ParseError> {
     }
     let mut note = |section, what: String| damage.push(Damage { section, offset, what });
     note_odd(&mut note, Section::Nodes, nodes.odd, "nodes have a type or number that makes no sense");
-    note_odd(&mut note, Section::Edges, edges.odd, "edges have a type that is not in the header or lead to no node");
+    note_odd(
+        &mut note,
+        Section::Edges,
+        edges.odd,
+        "edges have a type that is not in the header or lead to no node",
+    );
 
     let edge_count = edges.len();
     let mut edge_to = edges.to;
@@ -69,6 +74,15 @@ pub(crate) fn build(parser: Parser<'_>) -> Result<Parsed, ParseError> {
         trace_node = Vec::new();
     }
     strings.shrink();
+    // What a header that lied made the columns reserve or grow.
+    for column in [&mut name, &mut edge_to, &mut edge_packed, &mut first_edge, &mut trace_node] {
+        column.shrink_to_fit();
+    }
+    kind.shrink_to_fit();
+    let lost = name.iter().filter(|&&name| name as usize >= strings.len()).count();
+    if lost > 0 && !strings.is_empty() {
+        note(Section::Nodes, format!("{lost} nodes have a name that is not among the strings"));
+    }
 
     let mut snapshot = Snapshot {
         root: root_of(&header, node_count),

@@ -1,0 +1,306 @@
+//! The contract of the command line, on the real binary: exit codes, messages, where words go, what is left behind.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn twinheap() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinheap"));
+    command.env("NO_COLOR", "1").env_remove("COLUMNS");
+    command
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut text = Vec::new();
+    zstd::stream::read::Decoder::new(file).unwrap().read_to_end(&mut text).unwrap();
+    text
+}
+
+/// A folder with the fixture as a plain file in it.
+fn lab() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("heap.heapsnapshot");
+    std::fs::write(&path, fixture("node24-b.heapsnapshot.zst")).unwrap();
+    (folder, path)
+}
+
+fn run(args: &[&str]) -> Output {
+    twinheap().args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+#[track_caller]
+fn json(output: &Output) -> Value {
+    // The fixture has names with lone surrogates. JSON may hold them, as `JSON.stringify` writes them, but not a
+    // Rust string.
+    let mut text = String::from_utf8(output.stdout.clone()).unwrap();
+    while let Some(at) = text.find("\\ud") {
+        text.replace_range(at..at + 6, "\\ufffd");
+    }
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Runs with `--json`, expects exit code 0, `schema_version` 1 and this kind.
+#[track_caller]
+fn check_json(args: &[&str], kind: &str) -> Value {
+    let output = run(&[args, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let document = json(&output);
+    assert_eq!(document["schema_version"], 1);
+    assert_eq!(document["kind"], kind);
+    document
+}
+
+/// Runs and expects this exit code, nothing on stdout, and these words on stderr.
+#[track_caller]
+fn check_error(args: &[&str], code: i32, words: &[&str]) {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    for word in words {
+        assert!(stderr.contains(word), "no `{word}` in: {stderr}");
+    }
+    assert!(!stderr.contains("panicked") && !stderr.contains("stack backtrace"), "{stderr}");
+}
+
+#[test]
+fn every_verb_answers_in_json() {
+    let (_folder, path) = lab();
+    let file = path.to_str().unwrap();
+    let summary = check_json(&["summary", file], "js-snapshot");
+    let classes = summary["classes"].as_array().unwrap();
+    assert!(classes.len() > 20);
+    let retained: Vec<u64> = classes.iter().map(|c| c["retained_size"].as_u64().unwrap()).collect();
+    assert!(retained.is_sorted_by(|a, b| a >= b));
+    let shallow: u64 = classes.iter().map(|c| c["shallow_size"].as_u64().unwrap()).sum();
+    assert_eq!(
+        shallow,
+        summary["total_size"].as_u64().unwrap() - summary["extra_native_bytes"].as_u64().unwrap()
+    );
+
+    let objects = check_json(&["objects", file, "--class", "Map"], "js-objects");
+    let first = &objects["objects"][0];
+    assert_eq!(first["class"], "Map");
+    let id = first["id"].to_string();
+    let object = check_json(&["object", file, &format!("@{id}")], "js-object");
+    assert_eq!(object["object"]["retained_size"], first["retained_size"]);
+    let retainers = check_json(&["retainers", file, &id, "--depth", "3"], "js-retainers");
+    assert_eq!(retainers["retainer_count"], object["retainer_count"]);
+
+    let path = check_json(&["path", file, &id], "js-path");
+    let nodes = path["nodes"].as_array().unwrap();
+    assert_eq!(nodes[0]["id"], 1);
+    assert!(nodes[0].get("edge").is_none());
+    assert!(nodes[1..].iter().all(|n| n["edge"]["type"] != "weak"));
+    assert_eq!(nodes.last().unwrap()["id"], first["id"]);
+    // The root itself stands in front of the nodes that distances count.
+    assert_eq!(nodes.len() as i64 - 1, first["distance"].as_i64().unwrap());
+
+    let merged = check_json(&["path", file, "--merge", "Map"], "js-merged-paths");
+    assert_eq!(
+        merged["steps"][0]["instances"].as_u64().unwrap() + merged["unreachable"].as_u64().unwrap(),
+        merged["instances"].as_u64().unwrap()
+    );
+    let dominators = check_json(&["dominators", file], "js-dominators");
+    let below: u64 =
+        dominators["classes"].as_array().unwrap().iter().map(|c| c["retained_size"].as_u64().unwrap()).sum();
+    assert_eq!(
+        below + dominators["node"]["shallow_size"].as_u64().unwrap(),
+        dominators["node"]["retained_size"].as_u64().unwrap()
+    );
+    let strings = check_json(&["strings", file], "js-strings");
+    assert!(!strings["duplicates"].as_array().unwrap().is_empty());
+    let diff = check_json(&["diff", file, file], "js-diff");
+    assert_eq!(
+        (diff["comparable_ids"].as_bool(), diff["classes"].as_array().unwrap().len()),
+        (Some(true), 0)
+    );
+}
+
+#[test]
+fn every_verb_answers_in_words() {
+    let (_folder, path) = lab();
+    let file = path.to_str().unwrap();
+    let verbs: [&[&str]; 9] = [
+        &["summary", file],
+        &["objects", file, "--search", "map"],
+        &["object", file, "1"],
+        &["retainers", file, "3"],
+        &["path", file, "3"],
+        &["path", file, "--merge", "Map"],
+        &["dominators", file, "--group"],
+        &["strings", file],
+        &["diff", file, file],
+    ];
+    for args in verbs {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.is_empty() && !text.contains('\x1b'), "{args:?}");
+        assert!(output.stderr.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_same_answer_from_every_kind_of_input_and_any_number_of_threads() {
+    let (folder, path) = lab();
+    let text = std::fs::read(&path).unwrap_or_default();
+    let want = check_json(&["summary", path.to_str().unwrap()], "js-snapshot")["classes"].clone();
+    let one =
+        check_json(&["summary", path.to_str().unwrap(), "--threads", "1"], "js-snapshot")["classes"].clone();
+    assert_eq!(one, want);
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&text).unwrap();
+    // Two frames, as `zstd` and parallel writers make them.
+    let (front, back) = text.split_at(text.len() / 3);
+    let zstd = [zstd::encode_all(front, 1).unwrap(), zstd::encode_all(back, 1).unwrap()].concat();
+    for (name, bytes) in [("a.gz", gzip.finish().unwrap()), ("a.zst", zstd), ("plain", text)] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, &bytes).unwrap();
+        let got = check_json(&["summary", file.to_str().unwrap()], "js-snapshot");
+        assert_eq!(got["classes"], want, "{name}");
+        let mut child = twinheap()
+            .args(["summary", "-", "--json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || stdin.write_all(&bytes));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        assert_eq!(json(&output)["classes"], want, "{name} on stdin");
+    }
+}
+
+#[test]
+fn damaged_files_give_a_part_and_exit_code_3() {
+    let (folder, path) = lab();
+    let text = std::fs::read(&path).unwrap_or_default();
+    let cut = folder.path().join("cut.heapsnapshot");
+    std::fs::write(&cut, &text[..text.len() / 2]).unwrap();
+    let output = run(&["summary", cut.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let document = json(&output);
+    assert!(document["nodes"].as_u64().unwrap() > 1000);
+    let warning = document["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("ends too early") && warning.contains("section") && warning.contains("byte"),
+        "{warning}"
+    );
+
+    let zst = folder.path().join("cut.heapsnapshot.zst");
+    let whole = zstd::encode_all(&text[..], 1).unwrap();
+    std::fs::write(&zst, &whole[..whole.len() / 2]).unwrap();
+    let output = run(&["summary", zst.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(json(&output)["warnings"][0].as_str().unwrap().contains("compressed data"));
+}
+
+#[test]
+fn errors_say_what_why_and_what_to_do() {
+    let (folder, path) = lab();
+    let file = path.to_str().unwrap();
+    let other = folder.path().join("other.txt");
+    std::fs::write(&other, "hello").unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let folder_name = folder.path().to_str().unwrap();
+    check_error(
+        &["summary", "/no/such/file"],
+        2,
+        &["error: can't open `/no/such/file`: No such file", "hint: "],
+    );
+    check_error(&["summary", folder_name], 2, &["is a directory", "hint: "]);
+    check_error(&["summary", empty.to_str().unwrap()], 2, &["0 bytes", "hint: "]);
+    check_error(&["summary", other.to_str().unwrap()], 2, &["not a V8 heap snapshot", "at byte 0", "hint: "]);
+    check_error(&["object", file, "999999999"], 2, &["no object @999999999", "hint: "]);
+    check_error(&["path", file, "--merge", "Nope"], 2, &["class `Nope`", "hint: "]);
+    check_error(&["objects", file, "--native-context", "1"], 2, &["no native context", "hint: "]);
+    check_error(
+        &["export", file, "--nodes", "/no/such/folder/x"],
+        2,
+        &["no folder `/no/such/folder`", "hint: "],
+    );
+    check_error(&["object", file, "abc"], 2, &["no object id"]);
+    check_error(&["frobnicate"], 2, &["frobnicate"]);
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let (_folder, path) = lab();
+    let mut child = twinheap()
+        .args(["export", path.to_str().unwrap(), "--nodes", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 2];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"id");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn an_export_is_whole_or_absent() {
+    let (folder, path) = lab();
+    let table = folder.path().join("nodes.tsv");
+    let output = run(&["export", path.to_str().unwrap(), "--nodes", table.to_str().unwrap(), "--quiet"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+    let text = std::fs::read_to_string(&table).unwrap();
+    assert!(text.starts_with(
+        "id\tname\tself_size\tshallow_size\tretained_size\tdistance\tdominator_id\ttype\tclass\n"
+    ));
+    let summary = check_json(&["summary", path.to_str().unwrap()], "js-snapshot");
+    assert_eq!(text.lines().count() as u64 - 1, summary["nodes"].as_u64().unwrap());
+    assert!(!folder.path().join("nodes.tsv.part").exists());
+
+    // A disk that is full from the start. Through a link, so that a mistake here can't replace the device.
+    let link = folder.path().join("full");
+    std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+    check_error(
+        &["export", path.to_str().unwrap(), "--nodes", link.to_str().unwrap()],
+        2,
+        &["can't write", "No space left"],
+    );
+    assert!(!folder.path().join("full.part").exists());
+}
+
+#[test]
+fn filters_narrow_the_summary() {
+    let (folder, path) = lab();
+    let file = path.to_str().unwrap();
+    let older = folder.path().join("older.heapsnapshot");
+    std::fs::write(&older, fixture("node24-a.heapsnapshot.zst")).unwrap();
+    let all = check_json(&["summary", file], "js-snapshot");
+    let count = |document: &Value| -> u64 {
+        document["classes"].as_array().unwrap().iter().map(|c| c["count"].as_u64().unwrap()).sum()
+    };
+    let newer = check_json(&["summary", file, "--newer-than", older.to_str().unwrap()], "js-snapshot");
+    let before = check_json(&["summary", file, "--older-than", older.to_str().unwrap()], "js-snapshot");
+    assert!(count(&newer) > 0 && count(&before) > 0);
+    assert_eq!(count(&newer) + count(&before), count(&all));
+    let kinds = [
+        "duplicated-strings",
+        "detached",
+        "contexts",
+        "console",
+        "event-handlers",
+        "shared-contexts",
+        "no-context",
+    ];
+    for kind in kinds {
+        let some = check_json(&["summary", file, "--filter", kind], "js-snapshot");
+        assert!(count(&some) < count(&all), "{kind}");
+        assert!(some["filter"].is_string());
+    }
+}
