@@ -16,16 +16,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import {
-  ENGINE_VERSION,
-  loadEngine,
-  nodeFilter,
-  openSnapshot,
-  requestClasses,
-  warnings,
-  withPublicKeys,
-} from './engine.mjs';
+import { ENGINE_VERSION, loadEngine, openSnapshot, requestClasses, warnings, withPublicKeys } from './engine.mjs';
 import { answerQueries } from './queries.mjs';
+import { classTable, repair } from './rows.mjs';
 
 /** How many nodes `query` answers about. */
 const SAMPLED_NODES = 150;
@@ -66,44 +59,9 @@ function writeNodes(file, { snapshot, fileSizes }) {
   out.close();
 }
 
-const row = (key, aggregate) => ({
-  name: aggregate.name,
-  key,
-  count: aggregate.count,
-  shallow_size: aggregate.self,
-  retained_size: aggregate.maxRet,
-  distance: aggregate.distance,
-});
-
-/** Largest retained first; the key decides between equals so that the order is stable. */
-function classRows(aggregates) {
-  return Object.entries(aggregates)
-    .map(([key, aggregate]) => row(key, aggregate))
-    .sort((a, b) => b.retained_size - a.retained_size || (a.key < b.key ? -1 : 1));
-}
-
-/** Aggregates per public key, without losing any. */
-function aggregatesWithoutCollisions(snapshot) {
-  return withPublicKeys(() => {
-    const aggregates = snapshot.buildAggregates();
-    snapshot.calculateClassesRetainedSize(aggregates);
-    return Object.fromEntries(aggregates);
-  });
-}
-
-/** The rows of one table that are not in another. */
-function rowsWithout(rows, others) {
-  const known = new Set(others.map(row => JSON.stringify(row)));
-  return rows.filter(row => !known.has(JSON.stringify(row)));
-}
-
-/** How to make one table of the other: rows to take out and rows to put in. */
-const repair = (shown, right) => ({ wrong: rowsWithout(shown, right), right: rowsWithout(right, shown) });
-
 function summarise({ snapshot }) {
   const s = snapshot.getStatistics();
   const v8 = s.v8heap;
-  const classes = classRows(snapshot.aggregatesWithFilter(nodeFilter()));
   return {
     nodes: snapshot.nodeCount,
     edges: snapshot.containmentEdges.length / snapshot.edgeFieldsCount,
@@ -119,8 +77,7 @@ function summarise({ snapshot }) {
       other_js: v8.total - v8.code - v8.strings - v8.jsArrays - v8.system,
       other_native: s.native.total - s.native.typedArrays,
     },
-    classes,
-    faults: { collisions: repair(classes, classRows(aggregatesWithoutCollisions(snapshot))) },
+    ...classTable(snapshot),
     warnings: [...warnings],
   };
 }

@@ -2,6 +2,7 @@
 // All lists are in the order in which the DevTools grids show them.
 
 import { comparator, nodeFilter } from './engine.mjs';
+import { classTable } from './rows.mjs';
 
 /** Long lists (the elements of a big array) add nothing after this many rows; `total` tells how many there are. */
 const LIST_LIMIT = 60;
@@ -97,36 +98,18 @@ function nativeContexts(snapshot) {
   };
 }
 
-/** Per filter: what the Summary view lists, class by class. */
+/** Per filter: what the Summary view lists. */
 function filters(snapshot) {
-  const names = [...NAMED_FILTERS];
-  for (const context of snapshot.getNativeContextSizes().nativeContexts)
-    names.push('nativeContext_' + context.nodeIndex);
-  const max = snapshot.maxJsNodeId();
   const answers = {};
-  const answer = (name, fields) => {
-    answers[name] = Object.entries(snapshot.aggregatesWithFilter(nodeFilter(fields)))
-      .map(([key, a]) => ({
-        name: a.name,
-        key: key,
-        count: a.count,
-        shallow_size: a.self,
-        retained_size: a.maxRet,
-        distance: a.distance,
-      }))
-      .sort((a, b) => b.retained_size - a.retained_size || (a.key < b.key ? -1 : 1));
-  };
-  for (const name of names) {
-    const prefix = 'nativeContext_';
-    const label = name.startsWith(prefix)
-      ? `native_context ${snapshot.createNode(Number(name.slice(prefix.length))).id()}`
-      : name;
-    answer(label, { filterName: name });
+  for (const name of NAMED_FILTERS) answers[name] = classTable(snapshot, { filterName: name });
+  for (const { nodeIndex, nodeId } of snapshot.getNativeContextSizes().nativeContexts) {
+    answers[`native_context ${nodeId}`] = classTable(snapshot, { filterName: 'nativeContext_' + nodeIndex });
   }
   // "Objects allocated before/between": half of the ids are enough to see where the border belongs.
+  const max = snapshot.maxJsNodeId();
   const middle = Math.floor(max / 2) | 1;
-  answer(`ids 0 ${middle}`, { minNodeId: 0, maxNodeId: middle });
-  answer(`ids ${middle} ${max}`, { minNodeId: middle, maxNodeId: max });
+  answers[`ids 0 ${middle}`] = classTable(snapshot, { minNodeId: 0, maxNodeId: middle });
+  answers[`ids ${middle} ${max}`] = classTable(snapshot, { minNodeId: middle, maxNodeId: max });
   return answers;
 }
 

@@ -23,6 +23,17 @@ use serde_json::Value;
 
 const GIB: u64 = 1 << 30;
 
+/// Filters of the Summary view: our name and the engine's.
+const FILTERS: [(&str, &str); 7] = [
+    ("duplicated-strings", "duplicatedStrings"),
+    ("detached", "objectsRetainedByDetachedDomNodes"),
+    ("contexts", "objectsRetainedByContexts"),
+    ("console", "objectsRetainedByConsole"),
+    ("event-handlers", "objectsRetainedByEventHandlers"),
+    ("shared-contexts", "sharedNativeContext"),
+    ("no-context", "noNativeContext"),
+];
+
 #[test]
 fn node_18() {
     // Node 18 has no options for writeHeapSnapshot.
@@ -67,6 +78,25 @@ fn random_graphs() {
     let pairs: Vec<_> = (first..first + count).map(|seed| (file(seed, ""), file(seed, "-next"))).collect();
     let files: Vec<_> = pairs.iter().flat_map(|(base, next)| [base.clone(), next.clone()]).collect();
     check(lab, &files, &pairs);
+}
+
+/// What people click on: the Summary's filters, duplicate strings, retainers and children.
+#[test]
+fn questions_about_fixtures() {
+    let lab = Lab::new("questions");
+    let names = ["node12", "node16", "node24-a", "deno-v8-15"];
+    let files: Vec<_> = names.iter().map(|name| unpack_fixture(&lab, name)).collect();
+    check_questions(lab, &files, 20);
+}
+
+#[test]
+fn questions_about_random_graphs() {
+    let lab = Lab::new("random-questions");
+    let (first, count) = (1001, 25);
+    lab.make_random(first, count);
+    let file = |seed| lab.path(&format!("random-{seed}.heapsnapshot"));
+    let files: Vec<_> = (first..first + count).map(file).collect();
+    check_questions(lab, &files, 6);
 }
 
 /// DevTools keeps sizes in 32 bits: a buffer of 5 GiB shows as one of 1 GiB.
@@ -217,6 +247,44 @@ fn check(lab: Lab, files: &[PathBuf], pairs: &[(PathBuf, PathBuf)]) {
     for (base, new) in pairs {
         let name = format!("{}..{}", name_of(base), name_of(new));
         differences.comparison(&name, &comparison(base, new), &lab.json(&format!("{name}.diff.json")));
+    }
+    differences.assert_none();
+    lab.clean_up();
+}
+
+/// Compares the answers to questions about these files, and the neighbours of some nodes of each.
+#[track_caller]
+fn check_questions(lab: Lab, files: &[PathBuf], nodes: usize) {
+    let mut differences = Differences::default();
+    lab.query(files);
+    for file in files {
+        let name = name_of(file);
+        let devtools = lab.json(&format!("{name}.queries.json"));
+        let ask = |arguments: &[&str]| {
+            let arguments = arguments.iter().map(std::ffi::OsStr::new);
+            json_of(&twinheap(arguments.chain([file.as_os_str(), "--json".as_ref()])))
+        };
+        for (ours, theirs) in FILTERS {
+            let kind = format!("{name} filter {ours}");
+            differences.filtered(&kind, &ask(&["summary", "--filter", ours]), &devtools["filters"][theirs]);
+        }
+        let strings = ask(&["strings", "--limit", "1000000"]);
+        differences.duplicates(&name, &strings["duplicates"], &devtools["duplicate_strings"]);
+        let asked = devtools["nodes"].as_array().expect("nodes");
+        for node in asked.iter().step_by(asked.len().div_ceil(nodes)) {
+            let id = node["id"].to_string();
+            let lists = [("retainers", "retainers"), ("object", "edges")].map(|(verb, field)| {
+                let arguments = [verb, "--json", "--limit", "100000"].map(std::ffi::OsStr::new);
+                let target = [file.as_os_str(), id.as_ref()];
+                json_of(&twinheap(arguments.into_iter().chain(target)))[field].clone()
+            });
+            for (ours, theirs) in lists.iter().zip([&node["retainers"], &node["children"]]) {
+                // The oracle lists no more than this many; then the choice depends on the order.
+                if theirs["total"].as_u64() <= Some(60) {
+                    differences.neighbours(&format!("{name} neighbours of @{id}"), ours, &theirs["rows"]);
+                }
+            }
+        }
     }
     differences.assert_none();
     lab.clean_up();

@@ -127,7 +127,8 @@ pub fn native_contexts(heap: &Heap) -> Vec<NativeContext> {
             let empty = NativeContext { node: NodeIdx(owner), count: 0, shallow_size: 0 };
             let context = contexts.entry(owner).or_insert(empty);
             context.count += 1;
-            context.shallow_size = context.shallow_size.saturating_add(heap.shallow_size(NodeIdx(node as u32)));
+            context.shallow_size =
+                context.shallow_size.saturating_add(heap.shallow_size(NodeIdx(node as u32)));
         }
     }
     let mut list: Vec<NativeContext> = contexts.into_values().collect();

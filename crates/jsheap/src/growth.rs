@@ -12,6 +12,8 @@ pub struct Growth {
     pub name: Vec<u8>,
     /// True if the group is closures made of one function.
     pub is_function: bool,
+    /// Script id, line and column of the function or constructor, if the file tells.
+    pub location: Option<(u32, u32, u32)>,
     /// Objects in each snapshot.
     pub counts: Vec<u64>,
     /// Their shallow sizes in each snapshot, in bytes.
@@ -43,10 +45,11 @@ pub fn steady_growth(heaps: &[&Heap]) -> Vec<Growth> {
     let mut groups: FxHashMap<Key, Growth> = FxHashMap::default();
     for (at, heap) in heaps.iter().enumerate() {
         for (key, sums) in sums_by_group(heap) {
-            let (is_function, name, _) = &key;
+            let (is_function, name, location) = &key;
             let empty = || Growth {
                 name: name.clone(),
                 is_function: *is_function,
+                location: *location,
                 counts: vec![0; heaps.len()],
                 shallow_sizes: vec![0; heaps.len()],
                 retained_sizes: vec![0; heaps.len()],
@@ -63,6 +66,23 @@ pub fn steady_growth(heaps: &[&Heap]) -> Vec<Growth> {
         groups.into_values().filter(|g| g.counts.is_sorted_by(|a, b| a < b) && g.counts.len() > 1).collect();
     list.sort_by(|a, b| b.retained_growth().cmp(&a.retained_growth()).then_with(|| a.name.cmp(&b.name)));
     list
+}
+
+/// Those of `growth` (in its order) that are not inside another one: a leaking session drags its cart along, and
+/// only the session is news. A group is inside another if an object of that one dominates its example.
+pub fn independent<'a>(last: &Heap, growth: &'a [Growth]) -> Vec<&'a Growth> {
+    let mut picked: Vec<&Growth> = Vec::new();
+    for candidate in growth {
+        let chain = crate::dominated::dominator_chain(last, candidate.example);
+        let is_inside =
+            chain.iter().skip(1).filter_map(|&above| key_of(last, above)).any(|key| {
+                picked.iter().any(|p| (p.is_function, &p.name, p.location) == (key.0, &key.1, key.2))
+            });
+        if !is_inside {
+            picked.push(candidate);
+        }
+    }
+    picked
 }
 
 struct Sums {
@@ -110,6 +130,8 @@ fn key_of(heap: &Heap, node: NodeIdx) -> Option<Key> {
             let name = heap.snapshot.raw_name_text(node).as_bytes().to_vec();
             Some((true, name, Some((l.script_id, l.line, l.column))))
         }
+        // A context belongs to the closures made in it, a map to its objects.
+        NodeType::OBJECT if heap.snapshot.raw_name_text(node).as_bytes().starts_with(b"system / ") => None,
         NodeType::OBJECT => {
             let class = heap.classes.get(heap.class_of(node));
             Some((false, class.name().as_bytes().to_vec(), class.location))

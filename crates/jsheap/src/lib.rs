@@ -40,7 +40,7 @@ pub use display::{Scripts, SourceLocation};
 pub use distance::{SYSTEM_DISTANCE, UNREACHABLE};
 pub use dominated::{DominatedClass, dominated, dominated_by_class, dominator_chain};
 pub use filters::{Filter, NativeContext, filtered, native_contexts};
-pub use growth::{Growth, steady_growth};
+pub use growth::{Growth, independent, steady_growth};
 pub use heap::{Heap, Resources, Unwatched, Watch, Work};
 pub use interfaces::Interfaces;
 pub use merged::{MergedStep, Via, merged_paths};

@@ -97,7 +97,9 @@ impl<'a> Describer<'a> {
     pub(crate) fn node_words(&self, node: NodeIdx, most: usize) -> String {
         let heap = self.heap;
         let label = heap.node_label(node);
-        let label = if label.is_empty() {
+        let label = if node == heap.snapshot.root() {
+            "(root)".to_owned()
+        } else if label.is_empty() {
             format!("({})", heap.snapshot.type_name(heap.snapshot.node_type(node)))
         } else {
             label

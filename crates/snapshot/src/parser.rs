@@ -480,7 +480,8 @@ impl<'a> Parser<'a> {
     /// Records damage inside an array of numbers, `depth` brackets deep, and goes on behind the array: the names at
     /// the end of the file are worth having.
     fn leave_section(&mut self, section: Section, offset: u64, found: u8, depth: u64) {
-        let what = format!("found {}, a number was expected; the rest of the section is left out", describe(found));
+        let what =
+            format!("found {}, a number was expected; the rest of the section is left out", describe(found));
         self.note(section, offset, what);
         self.state = State::Skip(Nested { depth, started: true, ..Nested::default() });
     }

@@ -1,6 +1,6 @@
 //! `twinheap demo`: the sample server, its snapshots, and what they show.
 
-use twinheap_jsheap::{Growth, Heap, Paths, steady_growth};
+use twinheap_jsheap::{Growth, Heap, Paths, independent, steady_growth};
 use twinheap_report::{Describer, clean, path_text};
 use twinheap_snapshot::Wtf8;
 
@@ -48,7 +48,8 @@ fn verdict(heaps: &[&Heap], growth: &[Growth], output: &Output, node_version: &s
     let Some(last) = heaps.last() else { return String::new() };
     let sizes: Vec<String> = heaps.iter().map(|heap| style.size(heap.total_size())).collect();
     let mut out = format!("\nHeap of the server (Node.js {node_version}): {}\n", sizes.join(" → "));
-    let growing: Vec<&Growth> = growth.iter().filter(|g| g.retained_growth() > 0).take(SUSPECTS).collect();
+    let growing: Vec<&Growth> =
+        independent(last, growth).into_iter().filter(|g| g.retained_growth() > 0).take(SUSPECTS).collect();
     if growing.is_empty() {
         out.push_str("Nothing grew with every snapshot.\n");
         return out;
@@ -57,13 +58,14 @@ fn verdict(heaps: &[&Heap], growth: &[Growth], output: &Output, node_version: &s
     let paths = Paths::new(last, &[]);
     for suspect in growing {
         let name = clean(&Wtf8::new(&suspect.name).to_string_lossy(), 60);
-        let name = if suspect.is_function { format!("closures of {name}()") } else { name };
+        let subject = if suspect.is_function { format!("{name}()") } else { name };
+        let what = if suspect.is_function { "closures" } else { "objects" };
         let counts: Vec<String> = suspect.counts.iter().map(|&c| style.count(c)).collect();
         let place =
             describer.source_of(suspect.example).map(|p| format!("\n  made at {p}")).unwrap_or_default();
         out.push_str(&format!(
-            "\n{} leaks: {} objects, {} retained by the last{place}\n  held by:\n",
-            style.bold(&name),
+            "\n{} leaks: {} {what}, {} retained by the last{place}\n  held by:\n",
+            style.bold(&subject),
             counts.join(" → "),
             style.size(suspect.retained_sizes.last().copied().unwrap_or(0)),
         ));

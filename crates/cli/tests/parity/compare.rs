@@ -9,6 +9,9 @@ use std::{
 
 use serde_json::Value;
 
+/// What a row of the Summary tells, but for its key.
+const CLASS_FIELDS: &[&str] = &["name", "count", "shallow_size", "retained_size", "distance"];
+
 /// How many examples of one kind of difference are shown.
 const EXAMPLES: usize = 4;
 
@@ -69,12 +72,7 @@ impl Differences {
         for (slice, value) in statistics {
             self.check(&format!("{file} statistics"), &ours["statistics"][slice], value, || slice.clone());
         }
-        self.rows(
-            &format!("{file} classes"),
-            &ours["classes"],
-            &repaired_rows(devtools),
-            &["name", "count", "shallow_size", "retained_size", "distance"],
-        );
+        self.rows(&format!("{file} classes"), &ours["classes"], &repaired_rows(devtools), CLASS_FIELDS);
         self.ordered(&format!("{file} class order"), &ours["classes"], "retained_size");
     }
 
@@ -86,6 +84,47 @@ impl Differences {
             &repaired_rows(devtools),
             &["name", "added", "removed", "delta", "allocated_size", "freed_size", "size_delta"],
         );
+    }
+
+    /// `summary --filter --json` against what the Summary view shows with that filter.
+    pub(crate) fn filtered(&mut self, kind: &str, ours: &Value, devtools: &Value) {
+        self.rows(kind, &ours["classes"], &repaired_rows(devtools), CLASS_FIELDS);
+    }
+
+    /// `strings --json` against DevTools' list of duplicates, as sets of (text, how often, bytes).
+    pub(crate) fn duplicates(&mut self, file: &str, ours: &Value, devtools: &Value) {
+        let groups = |list: &Value, text: &str| {
+            let group = |g: &Value| format!("{:?} × {}, {} bytes", g[text], g["count"], g["shallow_size"]);
+            list.as_array().into_iter().flatten().map(group).collect()
+        };
+        self.same_things(
+            &format!("{file} duplicate strings"),
+            groups(ours, "text"),
+            groups(devtools, "value"),
+        );
+    }
+
+    /// A node's retainers or children as sets of (edge type, edge name, node).
+    pub(crate) fn neighbours(&mut self, kind: &str, ours: &Value, devtools: &Value) {
+        let ours = ours.as_array().into_iter().flatten();
+        let ours =
+            ours.map(|n| format!("{} {} @{}", n["edge"]["type"], n["edge"]["name"], n["id"])).collect();
+        let theirs = devtools.as_array().into_iter().flatten();
+        let theirs = theirs.map(|n| format!("{} {} @{}", n["edge_type"], n["edge"], n["id"])).collect();
+        self.same_things(kind, ours, theirs);
+    }
+
+    fn same_things(&mut self, kind: &str, mut ours: Vec<String>, mut devtools: Vec<String>) {
+        self.compared += 1;
+        ours.sort_unstable();
+        devtools.sort_unstable();
+        for extra in ours.iter().filter(|thing| devtools.binary_search(thing).is_err()) {
+            self.add(&format!("{kind}: extra"), || extra.clone());
+        }
+        for missing in devtools.iter().filter(|thing| ours.binary_search(thing).is_err()) {
+            self.add(&format!("{kind}: missing"), || missing.clone());
+        }
+        self.check(&format!("{kind}: number"), ours.len(), devtools.len(), || "all".to_owned());
     }
 
     fn rows(&mut self, kind: &str, ours: &Value, expected: &[Value], fields: &[&str]) {

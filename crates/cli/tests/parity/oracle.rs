@@ -68,6 +68,12 @@ impl Lab {
         run(self.script("devtools.mjs").arg("analyse").arg(&self.folder).args(files));
     }
 
+    /// Asks DevTools for its filters, duplicate strings and the neighbours of some nodes: `NAME.queries.json`.
+    #[track_caller]
+    pub(crate) fn query(&self, files: &[PathBuf]) {
+        run(self.script("devtools.mjs").arg("query").arg(&self.folder).args(files));
+    }
+
     /// Asks DevTools to compare these pairs: `BASE..NEW.diff.json` for each.
     #[track_caller]
     pub(crate) fn compare(&self, pairs: &[(PathBuf, PathBuf)]) {
