@@ -175,15 +175,19 @@ function randomSnapshot(seed, later) {
       edge(nodes[i], type, name, nearby(i));
     }
   }
-  // Cons strings, whose name DevTools puts together from their parts. One that contains itself is impossible, and
-  // DevTools never comes back from it.
-  nodes.forEach((node, i) => {
-    if (node.type !== 'concatenated string') return;
-    for (const part of ['first', 'second']) {
-      const to = i + 1 + below(8);
-      if (to < count && /string/.test(nodes[to].type)) edge(node, 'internal', part, to);
+  // Cons strings, whose name DevTools puts together from their parts. A part of them is not empty, and none contains
+  // itself, of which DevTools would never come back; what cannot be a cons string becomes another kind of string.
+  for (let i = count - 1; i > 0; i--) {
+    const node = nodes[i];
+    if (node.type !== 'concatenated string') continue;
+    const parts = [1, 2].map(() => nodes.findIndex((n, to) => to > i + below(8) && /string/.test(n.type)));
+    if (parts.includes(-1) || parts.every(to => nodes[to].name === '')) {
+      node.type = 'sliced string';
+      continue;
     }
-  });
+    edge(node, 'internal', 'first', parts[0]);
+    edge(node, 'internal', 'second', parts[1]);
+  }
   // Plain objects of a few shapes, often enough for interfaces.
   const shapes = Array.from({ length: 4 }, () => Array.from({ length: below(5) }, () => pick(PROPERTIES)));
   for (const node of nodes) {

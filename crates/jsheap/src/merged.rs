@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 use twinheap_graph::BitSet;
-use twinheap_snapshot::{EdgeType, NodeIdx};
+use twinheap_snapshot::{EdgeType, NodeIdx, StringId};
 
 use crate::classes::ClassId;
 use crate::heap::Heap;
@@ -15,8 +15,11 @@ pub enum Via {
     Root,
     /// A name of this kind; the string's position.
     Named(EdgeType, u32),
-    /// Any number: the elements of an array are one step.
+    /// Any number: the elements of an array are one step, and so are the entries of a Map, whose edges V8 names by
+    /// number.
     Numbered(EdgeType),
+    /// An entry of a WeakMap, whichever.
+    WeakMapEntry,
 }
 
 /// A step of the merged tree.
@@ -80,6 +83,8 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
                 let Some(&parent) = step_of.get(&holder) else { continue };
                 let kind = heap.snapshot.edge_type(edge);
                 let via = match heap.snapshot.edge_name(edge) {
+                    Some(name) if heap.names.ephemeron(name).is_some() => Via::WeakMapEntry,
+                    Some(name) if kind == EdgeType::Internal && is_number(heap, name) => Via::Numbered(kind),
                     Some(name) => Via::Named(kind, name.0),
                     None => Via::Numbered(kind),
                 };
@@ -110,6 +115,11 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
         }
     }
     steps
+}
+
+fn is_number(heap: &Heap, name: StringId) -> bool {
+    let text = heap.snapshot.strings.get(name).as_bytes();
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
 /// The targets that no other target dominates. One pass over the tree's preorder, in which a subtree is a range.

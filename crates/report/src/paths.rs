@@ -133,6 +133,9 @@ struct MergedEdgeJson {
     name: Option<Box<RawValue>>,
 }
 
+/// What all the edges of WeakMap entries are called where they are merged; V8 names each after its objects' ids.
+const WEAK_MAP_ENTRY: &str = "WeakMap entry";
+
 /// Merged paths as a flat tree.
 pub fn merged_json<'a>(
     describer: &Describer<'_>,
@@ -160,6 +163,10 @@ pub fn merged_json<'a>(
                         name: Some(json(heap.snapshot.strings.get(StringId(name)))),
                     }),
                     Via::Numbered(kind) => Some(MergedEdgeJson { r#type: kind.name(), name: None }),
+                    Via::WeakMapEntry => {
+                        let name = Some(json(WEAK_MAP_ENTRY.into()));
+                        Some(MergedEdgeJson { r#type: EdgeType::Internal.name(), name })
+                    }
                 },
                 class: json(heap.classes().get(step.class).name()),
                 objects: step.objects,
@@ -236,6 +243,7 @@ fn via_words(describer: &Describer<'_>, via: Via) -> String {
         Via::Root => String::new(),
         Via::Numbered(EdgeType::Element) => "[…] → ".to_owned(),
         Via::Numbered(_) => "<…> → ".to_owned(),
+        Via::WeakMapEntry => format!("<{WEAK_MAP_ENTRY}> → "),
         Via::Named(kind, name) => {
             let text = clean(&describer.heap.snapshot.strings.get(StringId(name)).to_string_lossy(), 50);
             match kind {

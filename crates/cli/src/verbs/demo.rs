@@ -48,8 +48,9 @@ fn verdict(heaps: &[&Heap], growth: &[Growth], output: &Output, node_version: &s
     let Some(last) = heaps.last() else { return String::new() };
     let sizes: Vec<String> = heaps.iter().map(|heap| style.size(heap.total_size())).collect();
     let mut out = format!("\nHeap of the server (Node.js {node_version}): {}\n", sizes.join(" → "));
+    let suspects: Vec<Growth> = own_code_first(growth);
     let growing: Vec<&Growth> =
-        independent(last, growth).into_iter().filter(|g| g.retained_growth() > 0).take(SUSPECTS).collect();
+        independent(last, &suspects).into_iter().filter(|g| g.retained_growth() > 0).take(SUSPECTS).collect();
     if growing.is_empty() {
         out.push_str("Nothing grew with every snapshot.\n");
         return out;
@@ -75,4 +76,11 @@ fn verdict(heaps: &[&Heap], growth: &[Growth], output: &Output, node_version: &s
         }
     }
     out
+}
+
+/// Arrays, plain objects and the like grow with whatever holds them; what has a place in the source is what made
+/// them grow, and is named if there is any such.
+fn own_code_first(growth: &[Growth]) -> Vec<Growth> {
+    let located: Vec<Growth> = growth.iter().filter(|g| g.location.is_some()).cloned().collect();
+    if located.is_empty() { growth.to_vec() } else { located }
 }

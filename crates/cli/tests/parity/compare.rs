@@ -251,7 +251,7 @@ pub(crate) fn without_unpaired_surrogates(json: &[u8]) -> String {
     while let Some(at) = rest.find('\\') {
         clean.push_str(&rest[..at]);
         rest = &rest[at..];
-        let length = match (surrogate(rest), surrogate(&rest[rest.len().min(6)..])) {
+        let length = match (surrogate(rest), rest.get(6..).and_then(surrogate)) {
             (Some(High), Some(Low)) => 12,
             (Some(_), _) => {
                 clean.push('\u{FFFD}');
