@@ -66,7 +66,7 @@ fn fixtures() {
     let names = ["node12", "node14", "node16", "node24-a", "node24-b", "deno-v8-15"];
     let files: Vec<_> = names.iter().map(|name| unpack_fixture(&lab, name)).collect();
     let pairs = [(files[3].clone(), files[4].clone())];
-    check(lab, &files, &pairs);
+    check(lab, &files, &pairs, &[]);
 }
 
 #[test]
@@ -77,7 +77,8 @@ fn random_graphs() {
     let file = |seed: u32, which: &str| lab.path(&format!("random-{seed}{which}.heapsnapshot"));
     let pairs: Vec<_> = (first..first + count).map(|seed| (file(seed, ""), file(seed, "-next"))).collect();
     let files: Vec<_> = pairs.iter().flat_map(|(base, next)| [base.clone(), next.clone()]).collect();
-    check(lab, &files, &pairs);
+    // A few dozen objects are too few to guess from whether ids are of one process.
+    check(lab, &files, &pairs, &["--by-id", "true"]);
 }
 
 /// What people click on: the Summary's filters, duplicate strings, retainers and children.
@@ -173,7 +174,7 @@ fn fault_comparison_names_a_class_after_the_wrong_snapshot() {
     let [base, new] = ["node24-a", "node24-b"].map(|name| unpack_fixture(&lab, name));
     lab.compare(&[(base.clone(), new.clone())]);
     let devtools = lab.json("node24-a..node24-b.diff.json");
-    let ours = comparison(&base, &new);
+    let ours = comparison(&base, &new, &[]);
     let name = |diff: &Value| {
         let rows = diff["classes"].as_array().expect("classes");
         let row = rows.iter().find(|row| key_of(row) == ",{ga, gb}").expect("the class of the ghosts");
@@ -223,12 +224,12 @@ fn check_zoo(node: &str, modes: &[&str]) {
             mode => files.push(lab.path(&format!("zoo-{mode}.heapsnapshot"))),
         }
     }
-    check(lab, &files, &pairs);
+    check(lab, &files, &pairs, &[]);
 }
 
 /// Compares everything DevTools says about these files and pairs with what twinheap says.
 #[track_caller]
-fn check(lab: Lab, files: &[PathBuf], pairs: &[(PathBuf, PathBuf)]) {
+fn check(lab: Lab, files: &[PathBuf], pairs: &[(PathBuf, PathBuf)], diff_options: &[&str]) {
     let mut differences = Differences::default();
     lab.analyse(files);
     for file in files {
@@ -246,7 +247,11 @@ fn check(lab: Lab, files: &[PathBuf], pairs: &[(PathBuf, PathBuf)]) {
     }
     for (base, new) in pairs {
         let name = format!("{}..{}", name_of(base), name_of(new));
-        differences.comparison(&name, &comparison(base, new), &lab.json(&format!("{name}.diff.json")));
+        differences.comparison(
+            &name,
+            &comparison(base, new, diff_options),
+            &lab.json(&format!("{name}.diff.json")),
+        );
     }
     differences.assert_none();
     lab.clean_up();
@@ -296,8 +301,9 @@ fn summary(file: &Path) -> Value {
 }
 
 #[track_caller]
-fn comparison(base: &Path, new: &Path) -> Value {
-    json_of(&twinheap(["diff".as_ref(), "--json".as_ref(), base.as_os_str(), new.as_os_str()]))
+fn comparison(base: &Path, new: &Path, options: &[&str]) -> Value {
+    let options = ["diff", "--json"].iter().chain(options).map(std::ffi::OsStr::new);
+    json_of(&twinheap(options.chain([base.as_os_str(), new.as_os_str()])))
 }
 
 #[track_caller]

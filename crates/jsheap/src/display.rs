@@ -5,7 +5,7 @@ use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, StringId, Wtf8};
 use crate::heap::Heap;
 use crate::names::Known;
 
-/// Longest text of a flattened string, in bytes: DevTools stops at 1024 characters.
+/// A string is flattened until its text has this many UTF-16 units, as in DevTools.
 const MOST_FLATTENED: usize = 1024;
 
 /// Longest name of a plain object, in UTF-16 units.
@@ -119,16 +119,19 @@ impl Heap {
     fn flattened(&self, node: NodeIdx) -> Vec<u8> {
         let snapshot = &self.snapshot;
         let mut text = Vec::new();
+        let mut len = 0;
         let mut open = vec![node];
         // Ropes are as deep as the loop that built them, and a damaged file may close one into a ring.
         let mut steps = 0;
         while let Some(part) = open.pop() {
             steps += 1;
-            if text.len() >= MOST_FLATTENED || steps > 64 * MOST_FLATTENED {
+            if len >= MOST_FLATTENED || steps > 64 * MOST_FLATTENED {
                 break;
             }
             if snapshot.node_type(part) != NodeType::CONCATENATED_STRING {
-                text.extend_from_slice(snapshot.raw_name_text(part).as_bytes());
+                let part = snapshot.raw_name_text(part);
+                text.extend_from_slice(part.as_bytes());
+                len += part.utf16_len();
                 continue;
             }
             let part_of = |wanted| {

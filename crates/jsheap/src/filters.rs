@@ -53,8 +53,10 @@ pub fn filtered(heap: &Heap, filter: Filter) -> BitSet {
         Filter::DuplicatedStrings => duplicated_string_nodes(heap),
         Filter::RetainedByDetached => held_only_by(heap, |_, edge| heap.is_detached(snapshot.edge_to(edge))),
         Filter::RetainedByContexts => held_only_by(heap, |_, edge| {
-            let name = snapshot.raw_name_text(snapshot.edge_to(edge)).as_bytes();
-            name == b"system / Context" || name.starts_with(b"system / Context / ")
+            let to = snapshot.edge_to(edge);
+            let name = snapshot.raw_name_text(to).as_bytes();
+            (name == b"system / Context" || name.starts_with(b"system / Context / "))
+                && !heap.detached.prefixed.contains(to.index())
         }),
         Filter::RetainedByConsole => held_only_by(heap, |from, edge| {
             snapshot.node_type(NodeIdx(from)) == NodeType::SYNTHETIC
@@ -84,10 +86,11 @@ pub fn filtered(heap: &Heap, filter: Filter) -> BitSet {
 /// Functions that handle events: behind each `V8EventListener` the callback, or what it wraps that has code.
 fn event_handlers(heap: &Heap) -> BitSet {
     let snapshot = &heap.snapshot;
-    let has_code = |node| snapshot.find_edge(node, EdgeType::Internal, "code").is_some();
+    // By name alone, whatever the edge's type.
+    let has_code = |node| snapshot.edges(node).any(|edge| heap.edge_text(edge) == b"code");
     let mut handlers = BitSet::new(snapshot.node_count());
     for node in snapshot.nodes() {
-        if snapshot.node_type(node) != NodeType::NATIVE || snapshot.raw_name_text(node) != "V8EventListener" {
+        if snapshot.raw_name_text(node) != "V8EventListener" || heap.detached.prefixed.contains(node.index()) {
             continue;
         }
         let callback = snapshot.edges(node).find(|&edge| heap.edge_text(edge) == b"1");
@@ -145,11 +148,19 @@ fn context_owners(heap: &Heap) -> Vec<u32> {
     let mut of_map: FxHashMap<NodeIdx, Option<NodeIdx>> = FxHashMap::default();
     let follow = |node, name| snapshot.find_edge(node, EdgeType::Internal, name).map(|e| snapshot.edge_to(e));
     let mut work: Vec<u32> = Vec::new();
+    let context_of = |meta_map| {
+        let named = snapshot.edges(meta_map).filter(|&edge| {
+            snapshot.edge_type(edge) == EdgeType::Internal && heap.edge_text(edge) == b"native_context"
+        });
+        named.map(|edge| snapshot.edge_to(edge)).find(|&to| is_native_context(heap, to))
+    };
     for node in snapshot.nodes() {
-        let Some(map) = follow(node, "map") else { continue };
-        let context = *of_map
-            .entry(map)
-            .or_insert_with(|| follow(map, "map").and_then(|m| follow(m, "native_context")));
+        let context = if is_native_context(heap, node) {
+            Some(node)
+        } else {
+            let Some(map) = follow(node, "map") else { continue };
+            *of_map.entry(map).or_insert_with(|| follow(map, "map").and_then(context_of))
+        };
         if let Some(context) = context {
             owner[node.index()] = context.0;
             fixed.insert(node.index());
@@ -174,6 +185,12 @@ fn context_owners(heap: &Heap) -> Vec<u32> {
         }
     }
     owner
+}
+
+fn is_native_context(heap: &Heap, node: NodeIdx) -> bool {
+    let name = heap.snapshot.raw_name_text(node).as_bytes();
+    let name = name.strip_prefix(b"Detached ").unwrap_or(name);
+    name == b"system / NativeContext" || name.starts_with(b"system / NativeContext / ")
 }
 
 fn spreads(kind: EdgeType) -> bool {

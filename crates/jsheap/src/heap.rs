@@ -103,7 +103,7 @@ impl Heap {
             },
             &mut || {
                 let timer = pass("shallow sizes", n, m, 4 * m + 12 * n);
-                let shallow = shallow_sizes(&snapshot, &names, has_user_roots);
+                let shallow = shallow_sizes(&snapshot, &names, &detached.prefixed, has_user_roots);
                 timer.end();
                 let timer = pass("distances", n, m, 4 * m + 20 * n);
                 let distance = distances(&snapshot, &names);

@@ -22,7 +22,7 @@ pub struct Interfaces {
 struct Interface {
     /// `{a, b}`, in WTF-8.
     name: Vec<u8>,
-    /// Its properties, each once, in WTF-8.
+    /// Its properties, in WTF-8. Two symbols with the same description are a property twice.
     properties: Vec<Box<[u8]>>,
 }
 
@@ -130,9 +130,7 @@ fn interface(snapshot: &Snapshot, ids: &[u32]) -> Interface {
             name.extend_from_slice(b", ");
         }
         name.extend_from_slice(&formatted(text));
-        if !properties.iter().any(|p| **p == *text.as_bytes()) {
-            properties.push(text.as_bytes().into());
-        }
+        properties.push(text.as_bytes().into());
     }
     name.push(b'}');
     Interface { name, properties }
@@ -143,7 +141,7 @@ pub(crate) struct Matcher<'a> {
     snapshot: &'a Snapshot,
     names: &'a Names,
     interfaces: &'a Interfaces,
-    /// Properties of each interface in this snapshot's strings; `None` if one of them does not occur at all.
+    /// Properties of each interface in this snapshot's strings, ascending; `None` if one of them does not occur.
     properties: Vec<Option<Vec<u32>>>,
     /// By property: interfaces that have it as their rarest one, best first. An object can only match an
     /// interface whose rarest property it has, so few of a thousand are looked at.
@@ -151,7 +149,7 @@ pub(crate) struct Matcher<'a> {
     /// Objects with the same properties match the same interface.
     memo: FxHashMap<Box<[u32]>, u32>,
     scratch: Vec<u32>,
-    scratch_set: FxHashSet<u32>,
+    scratch_sorted: Vec<u32>,
 }
 
 /// No interface matches.
@@ -175,7 +173,13 @@ impl<'a> Matcher<'a> {
         let properties: Vec<Option<Vec<u32>>> = interfaces
             .list
             .iter()
-            .map(|i| i.properties.iter().map(|p| ids.get(&**p).copied()).collect())
+            .map(|i| {
+                let own: Option<Vec<u32>> = i.properties.iter().map(|p| ids.get(&**p).copied()).collect();
+                own.map(|mut own| {
+                    own.sort_unstable();
+                    own
+                })
+            })
             .collect();
         let mut uses: FxHashMap<u32, u32> = FxHashMap::default();
         for &property in properties.iter().flatten().flatten() {
@@ -195,7 +199,7 @@ impl<'a> Matcher<'a> {
             by_rarest,
             memo: FxHashMap::default(),
             scratch: Vec::new(),
-            scratch_set: FxHashSet::default(),
+            scratch_sorted: Vec::new(),
         }
     }
 
@@ -227,18 +231,48 @@ impl<'a> Matcher<'a> {
     }
 
     fn search(&mut self, own: &[u32]) -> u32 {
-        self.scratch_set.clear();
-        self.scratch_set.extend(own);
+        let sorted = &mut self.scratch_sorted;
+        sorted.clear();
+        sorted.extend(own);
+        sorted.sort_unstable();
         let mut best = (0usize, NO_MATCH);
-        for property in &self.scratch_set {
+        for (at, property) in sorted.iter().enumerate() {
+            if at > 0 && sorted[at - 1] == *property {
+                continue;
+            }
             for &at in self.by_rarest.get(property).map_or(&[][..], |list| list) {
                 let Some(wanted) = &self.properties[at as usize] else { continue };
                 let better = wanted.len() > best.0 || wanted.len() == best.0 && at < best.1;
-                if better && wanted.iter().all(|p| self.scratch_set.contains(p)) {
+                if better && is_sublist(wanted, sorted) {
                     best = (wanted.len(), at);
                 }
             }
         }
         best.1
+    }
+}
+
+/// Whether all of `wanted` are in `all`, as often as they are in `wanted`; both ascend.
+fn is_sublist(wanted: &[u32], all: &[u32]) -> bool {
+    let mut rest = all;
+    wanted.iter().all(|w| {
+        let at = rest.partition_point(|x| x < w);
+        let found = rest.get(at) == Some(w);
+        rest = &rest[(at + 1).min(rest.len())..];
+        found
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_twice_is_wanted_twice() {
+        assert!(is_sublist(&[1, 3], &[0, 1, 2, 3]));
+        assert!(is_sublist(&[], &[]));
+        assert!(is_sublist(&[2, 2], &[1, 2, 2]));
+        assert!(!is_sublist(&[2, 2], &[1, 2, 3]));
+        assert!(!is_sublist(&[4], &[1, 2, 3]));
     }
 }

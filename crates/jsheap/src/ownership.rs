@@ -17,12 +17,17 @@ const SEVERAL: u32 = u32::MAX - 1;
 
 /// The sizes DevTools shows as shallow. Without user roots (a snapshot with internals exposed) they are the sizes
 /// in the file.
-pub(crate) fn shallow_sizes(snapshot: &Snapshot, names: &Names, has_user_roots: bool) -> WideColumn {
+pub(crate) fn shallow_sizes(
+    snapshot: &Snapshot,
+    names: &Names,
+    prefixed: &BitSet,
+    has_user_roots: bool,
+) -> WideColumn {
     let mut sizes = snapshot.self_sizes().clone();
     if !has_user_roots {
         return sizes;
     }
-    let ownable = ownable_nodes(snapshot, names);
+    let ownable = ownable_nodes(snapshot, names, prefixed);
     let owner = owners(snapshot, &ownable);
     for node in ownable.iter() {
         let of = owner[node];
@@ -40,12 +45,15 @@ pub(crate) fn shallow_sizes(snapshot: &Snapshot, names: &Names, has_user_roots: 
     sizes
 }
 
-fn ownable_nodes(snapshot: &Snapshot, names: &Names) -> BitSet {
+fn ownable_nodes(snapshot: &Snapshot, names: &Names, prefixed: &BitSet) -> BitSet {
     let mut ownable = BitSet::new(snapshot.node_count());
     for node in snapshot.nodes() {
         let is_ownable = match snapshot.node_type(node) {
             NodeType::HIDDEN | NodeType::ARRAY => true,
-            NodeType::NATIVE => names.of_node(snapshot, node) == Known::ExternalStringData,
+            // A detached one has another name.
+            NodeType::NATIVE => {
+                names.of_node(snapshot, node) == Known::ExternalStringData && !prefixed.contains(node.index())
+            }
             _ => false,
         };
         if is_ownable {

@@ -41,7 +41,9 @@ pub fn statistics(heap: &Heap) -> Statistics {
             NodeType::HIDDEN => add(&mut s.system, size),
             NodeType::NATIVE => {
                 add(&mut native, size);
-                if heap.names.of_node(snapshot, node) == Known::ArrayBufferData {
+                if heap.names.of_node(snapshot, node) == Known::ArrayBufferData
+                    && !heap.detached.prefixed.contains(node.index())
+                {
                     add(&mut s.typed_arrays, size);
                 }
             }

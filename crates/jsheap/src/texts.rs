@@ -111,27 +111,24 @@ fn is_flattened(heap: &Heap, node: NodeIdx) -> bool {
             && snapshot
                 .edge_name(edge)
                 .is_some_and(|name| matches!(heap.names.known(name), Known::First | Known::Second))
-            && heap.names.of_node(snapshot, snapshot.edge_to(edge)) == Known::Empty
+            && heap.node_name(snapshot.edge_to(edge)).is_empty()
     })
 }
 
 /// Length and hash of a text that was cut, where V8 tells them; else nothing.
 fn full_identity(heap: &Heap, node: NodeIdx) -> Vec<u8> {
     let snapshot = &heap.snapshot;
-    let is_cut = snapshot
+    // A quick look before the search by text: most strings have one edge, to their map.
+    let may_be_cut = snapshot
         .edges(node)
         .any(|edge| snapshot.edge_name(edge).is_some_and(|name| heap.names.known(name) == Known::Truncated));
-    if !is_cut {
+    let follow = |from, name| snapshot.find_edge(from, EdgeType::Internal, name).map(|e| snapshot.edge_to(e));
+    let value_of = |field| {
+        let value = follow(follow(node, field)?, "value")?;
+        Some(snapshot.raw_name_text(value).as_bytes())
+    };
+    if !may_be_cut || value_of("truncated") != Some(b"true") {
         return Vec::new();
     }
-    let mut identity = Vec::new();
-    for field in ["length", "hash"] {
-        let number = snapshot.find_edge(node, EdgeType::Internal, field).map(|edge| snapshot.edge_to(edge));
-        let value = number.and_then(|number| snapshot.find_edge(number, EdgeType::Internal, "value"));
-        if let Some(value) = value {
-            identity.extend_from_slice(snapshot.raw_name_text(snapshot.edge_to(value)).as_bytes());
-        }
-        identity.push(b'/');
-    }
-    identity
+    [value_of("length").unwrap_or_default(), b"/", value_of("hash").unwrap_or_default()].concat()
 }

@@ -88,8 +88,10 @@ impl WideColumn {
         self.low.resize(len, 0);
     }
 
+    /// Cuts the column to its final length and gives back the room behind it.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.low.truncate(len);
+        self.low.shrink_to_fit();
         self.wide.retain(|&i, _| (i as usize) < len);
     }
 }

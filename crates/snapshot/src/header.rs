@@ -4,6 +4,7 @@
 //! and inserted a location field in the middle in V8 14.9.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// What kind of thing a node is. Numbers are ours; a file's numbers are mapped through its `meta`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -205,9 +206,9 @@ struct RawHeader {
     root_index: Option<u64>,
 }
 
-/// Counts are hints: one that makes no sense must not cost the file.
+/// Counts are hints: one that makes no sense, not even as a number of 64 bits, must not cost the file.
 fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(serde_json::Value::deserialize(deserializer)?.as_u64())
+    Ok(<&RawValue>::deserialize(deserializer)?.get().parse().ok())
 }
 
 #[derive(Deserialize)]

@@ -49,7 +49,7 @@ pub(crate) struct IntScanner {
     numbers: u64,
     /// Commas seen. A well-formed array has one fewer than numbers.
     commas: u64,
-    /// A number beyond 64 bits was seen; it reads as `u64::MAX`.
+    /// A number beyond 64 bits was seen, which reads as `u64::MAX`, or a sign that makes no sense.
     overflowed: bool,
 }
 
@@ -258,7 +258,12 @@ impl IntScanner {
                 }
             }
             match byte {
-                b',' => self.commas += 1,
+                b',' => {
+                    self.commas += 1;
+                    // A sign without a number must not reach the next one, which may be another thread's.
+                    self.overflowed |= self.is_negative;
+                    self.is_negative = false;
+                }
                 b' ' | b'\n' | b'\r' | b'\t' => {}
                 b'-' if !self.is_negative => self.is_negative = true,
                 b']' => {
@@ -438,6 +443,8 @@ mod tests {
         check("-]", &[], Stop::End, true);
         check("--1]", &[], Stop::Unexpected(b'-'), true);
         check("-2147483649]", &[2_147_483_649], Stop::End, false);
+        check("7-,5]", &[7, 5], Stop::End, false);
+        check("-,5,- 5]", &[5, 4_294_967_291], Stop::End, false);
     }
 
     #[test]

@@ -59,6 +59,9 @@ fn apply(text: &mut Vec<u8>, changes: &[(f64, Change)]) {
     }
 }
 
+/// Strings of a large file.
+const NAMES: u64 = 5000;
+
 /// A large file by its choices.
 #[derive(Clone, Debug)]
 struct Large {
@@ -89,8 +92,10 @@ enum Defect {
     Long,
     /// Something that ends the section.
     Bracket,
-    /// Something that does not belong there.
+    /// A sign behind a number.
     Minus,
+    /// Something that does not belong there.
+    Word,
 }
 
 fn large() -> impl Strategy<Value = Large> {
@@ -102,6 +107,7 @@ fn large() -> impl Strategy<Value = Large> {
         Defect::Long,
         Defect::Bracket,
         Defect::Minus,
+        Defect::Word,
     ]);
     (
         any::<u64>(),
@@ -137,6 +143,7 @@ impl Large {
         let mut random = Random(self.seed | 1);
         let nodes = self.section(self.nodes, self.node_fields, |node, field| match field {
             0 => random.below(10),
+            1 => random.of_few_digits() % NAMES,
             2 => random.of_any_length(),
             3 if random.below(4) == 0 => random.of_any_length(),
             4 => (self.edges / self.nodes + usize::from(node < self.edges % self.nodes)) as u64,
@@ -150,8 +157,10 @@ impl Large {
             1 => random.of_few_digits(),
             _ => random.below(self.nodes as u64) * self.node_fields as u64,
         });
-        let mut text =
-            file.with("snapshot", header).with("nodes", nodes).with("edges", edges).text().into_bytes();
+        let names: Vec<String> = (0..NAMES).map(|name| format!("\"n{name}\"")).collect();
+        let strings = format!("[{}]", names.join(","));
+        let file = file.with("snapshot", header).with("nodes", nodes).with("edges", edges);
+        let mut text = file.with("strings", strings).text().into_bytes();
         let start = text.len() / 64;
         for &(place, defect) in &self.defects {
             let from = start + (place * (text.len() - 2 * start) as f64) as usize;
@@ -169,6 +178,7 @@ impl Large {
                 Defect::Long => b",1111111111222222222233333",
                 Defect::Bracket => b"]",
                 Defect::Minus => b"-",
+                Defect::Word => b"x",
             };
             text.splice(at..at, inserted.iter().copied());
         }
@@ -292,9 +302,67 @@ fn large_sections_are_shared() {
 }
 
 #[test]
+fn sections_are_shared_to_their_end_if_the_header_is_true() {
+    let large = Large {
+        seed: 7,
+        nodes: 400_000,
+        edges: 600_000,
+        lines: false,
+        node_fields: 7,
+        claim: 1.0,
+        defects: vec![],
+    };
+    let text = large.text();
+    // Pieces that are a section each: what stands behind it would make the second half look larger than it is.
+    let behind = |from: usize, what: &str| from + memmem(&text[from..], what.as_bytes()) + what.len();
+    let nodes = behind(0, "\"nodes\":[");
+    let nodes_end = behind(nodes, "]");
+    let edges = behind(nodes_end, "\"edges\":[");
+    let edges_end = behind(edges, "]");
+    let sizes = [nodes, nodes_end - nodes, edges - nodes_end, edges_end - edges, text.len() - edges_end];
+    let calls = AtomicUsize::new(0);
+    let join = |a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        two_threads(a, b);
+    };
+    let parsed = parse(&text, &sizes, Some(&join)).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 4, "twice for the nodes and twice for the edges");
+    assert_eq!(parsed.damage, []);
+    assert_eq!(parse(&text, &sizes, None).unwrap(), parsed);
+}
+
+/// Where `what` first stands in `text`.
+fn memmem(text: &[u8], what: &[u8]) -> usize {
+    text.windows(what.len()).position(|window| window == what).expect("it is there")
+}
+
+#[test]
+fn signs_read_the_same_with_two_threads() {
+    // Wherever the halves are cut, a sign stands in front of the comma or behind it.
+    for (comma, damaged) in [("-,", true), (",-", false)] {
+        let numbers = ["9", "1", "3", "5", "2", "4", "1"].join(comma);
+        let nodes = vec![numbers; 300_000].join(comma);
+        let file = File::small().with("nodes", format!("[{nodes}]")).with("edges", "[]");
+        let header = file.sections[0].1.replace("\"node_count\":4", "\"node_count\":900000");
+        let text = file.with("snapshot", header).text().into_bytes();
+        let parsed = check(&text, &[4_300_001]).unwrap();
+        let doubtful = parsed.damage.iter().any(|damage| damage.what.contains("alternate"));
+        assert_eq!((parsed.snapshot.node_count(), doubtful), (300_000, damaged));
+    }
+}
+
+#[test]
 fn a_defect_in_the_first_half_makes_the_second_be_read_again() {
     // Trace nodes are written only where there are any, so what a second thread wrote in vain must be wiped.
-    for defect in [Defect::Comma, Defect::Space, Defect::Number, Defect::Both, Defect::Long] {
+    for defect in [
+        Defect::Comma,
+        Defect::Space,
+        Defect::Number,
+        Defect::Both,
+        Defect::Long,
+        Defect::Minus,
+        Defect::Word,
+    ] {
         for place in [0.001, 0.1, 0.2499] {
             let defects = vec![(place, defect)];
             let large = Large {
