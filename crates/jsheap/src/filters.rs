@@ -90,7 +90,8 @@ fn event_handlers(heap: &Heap) -> BitSet {
     let has_code = |node| snapshot.edges(node).any(|edge| heap.edge_text(edge) == b"code");
     let mut handlers = BitSet::new(snapshot.node_count());
     for node in snapshot.nodes() {
-        if snapshot.raw_name_text(node) != "V8EventListener" || heap.detached.prefixed.contains(node.index()) {
+        if snapshot.raw_name_text(node) != "V8EventListener" || heap.detached.prefixed.contains(node.index())
+        {
             continue;
         }
         let callback = snapshot.edges(node).find(|&edge| heap.edge_text(edge) == b"1");

@@ -77,8 +77,9 @@ pub(crate) fn infer(snapshot: &Snapshot, names: &Names) -> Interfaces {
         first_seen: usize,
     }
     let mut candidates: FxHashMap<Box<[u32]>, Candidate> = FxHashMap::default();
-    // Length of each property's formatted name, in UTF-16 units.
-    let mut lengths: FxHashMap<StringId, usize> = FxHashMap::default();
+    // Length of each property's formatted name, in UTF-16 units, and the first string with the same text.
+    let mut known: FxHashMap<StringId, (usize, StringId)> = FxHashMap::default();
+    let mut first_with: FxHashMap<&[u8], StringId> = FxHashMap::default();
     let mut plain_objects = 0usize;
     let mut prefix: Vec<u32> = Vec::new();
     for node in snapshot.nodes() {
@@ -90,9 +91,11 @@ pub(crate) fn infer(snapshot: &Snapshot, names: &Names) -> Interfaces {
         // The opening brace.
         let mut length = 1;
         for name in properties(snapshot, names, node) {
-            let own = *lengths
-                .entry(name)
-                .or_insert_with(|| Wtf8::new(&formatted(snapshot.strings.get(name))).utf16_len());
+            let (own, name) = *known.entry(name).or_insert_with(|| {
+                let text = snapshot.strings.get(name);
+                let first = *first_with.entry(text.as_bytes()).or_insert(name);
+                (Wtf8::new(&formatted(text)).utf16_len(), first)
+            });
             if length > 1 && length + own > MAX_NAME {
                 break;
             }
@@ -146,6 +149,8 @@ pub(crate) struct Matcher<'a> {
     /// By property: interfaces that have it as their rarest one, best first. An object can only match an
     /// interface whose rarest property it has, so few of a thousand are looked at.
     by_rarest: FxHashMap<u32, Vec<u32>>,
+    /// Strings with the text of another one that interfaces mention, to that one. Nearly always empty.
+    aliases: FxHashMap<u32, u32>,
     /// Objects with the same properties match the same interface.
     memo: FxHashMap<Box<[u32]>, u32>,
     scratch: Vec<u32>,
@@ -163,10 +168,14 @@ impl<'a> Matcher<'a> {
         let wanted: FxHashSet<&[u8]> =
             interfaces.list.iter().flat_map(|i| &i.properties).map(|p| &**p).collect();
         let mut ids: FxHashMap<&[u8], u32> = FxHashMap::default();
+        let mut aliases: FxHashMap<u32, u32> = FxHashMap::default();
         if !wanted.is_empty() {
             for (id, text) in snapshot.strings.iter().enumerate() {
                 if wanted.contains(text.as_bytes()) {
-                    ids.entry(text.as_bytes()).or_insert(id as u32);
+                    let first = *ids.entry(text.as_bytes()).or_insert(id as u32);
+                    if first != id as u32 {
+                        aliases.insert(id as u32, first);
+                    }
                 }
             }
         }
@@ -197,6 +206,7 @@ impl<'a> Matcher<'a> {
             interfaces,
             properties,
             by_rarest,
+            aliases,
             memo: FxHashMap::default(),
             scratch: Vec::new(),
             scratch_sorted: Vec::new(),
@@ -216,6 +226,11 @@ impl<'a> Matcher<'a> {
         let mut own = std::mem::take(&mut self.scratch);
         own.clear();
         own.extend(properties(self.snapshot, self.names, node).map(|id| id.0));
+        if !self.aliases.is_empty() {
+            for id in &mut own {
+                *id = self.aliases.get(id).copied().unwrap_or(*id);
+            }
+        }
         let found = match self.memo.get(&own[..]) {
             Some(&known) => known,
             None => {

@@ -1,8 +1,8 @@
 //! Strings: which are large, and which are there more than once.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use twinheap_graph::BitSet;
-use twinheap_snapshot::{EdgeType, NodeIdx, NodeType};
+use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, StringTable};
 
 use crate::heap::Heap;
 use crate::names::Known;
@@ -32,25 +32,31 @@ const CUT_AT: usize = 1024;
 /// strings that agree in their first 1024 units are taken for equal, which [`StringGroup::may_differ`] says.
 pub fn duplicate_strings(heap: &Heap) -> Vec<StringGroup> {
     let mut groups: FxHashMap<(Vec<u8>, Vec<u8>), Vec<NodeIdx>> = FxHashMap::default();
-    // Equal flat strings have the same entry in the string table: group those without looking at the text.
-    let mut flat: FxHashMap<u32, Vec<NodeIdx>> = FxHashMap::default();
+    let strings = &heap.snapshot.strings;
+    let canonical = canonical_ids(strings);
+    // Most strings are flat, whole and alone with their text: count first, and look at texts only where needed.
+    let mut flat: Vec<NodeIdx> = Vec::new();
+    let mut copies = vec![0u32; strings.len()];
     for node in heap.snapshot.nodes() {
         if !counts(heap, node) {
             continue;
         }
         let exact = full_identity(heap, node);
-        if exact.is_empty() && heap.snapshot.node_type(node) == NodeType::STRING {
-            flat.entry(heap.snapshot.raw_name(node).0).or_default().push(node);
+        let name = heap.snapshot.raw_name(node).index();
+        if exact.is_empty() && heap.snapshot.node_type(node) == NodeType::STRING && name < canonical.len() {
+            flat.push(node);
+            copies[canonical[name] as usize] += 1;
         } else {
             groups.entry((heap.node_name(node), exact)).or_default().push(node);
         }
     }
-    for (name, nodes) in flat {
-        let text = heap.snapshot.strings.get(twinheap_snapshot::StringId(name)).as_bytes();
-        if nodes.len() > 1 {
-            groups.entry((text.to_vec(), Vec::new())).or_default().extend(nodes);
-        } else if let Some(others) = groups.get_mut(&(text.to_vec(), Vec::new())) {
-            others.extend(nodes);
+    let elsewhere: FxHashSet<Vec<u8>> =
+        groups.keys().filter(|(_, exact)| exact.is_empty()).map(|(text, _)| text.clone()).collect();
+    for node in flat {
+        let name = heap.snapshot.raw_name(node);
+        let text = strings.get(name).as_bytes();
+        if copies[canonical[name.index()] as usize] > 1 || elsewhere.contains(text) {
+            groups.entry((text.to_vec(), Vec::new())).or_default().push(node);
         }
     }
     let mut list: Vec<StringGroup> = groups
@@ -60,6 +66,14 @@ pub fn duplicate_strings(heap: &Heap) -> Vec<StringGroup> {
         .collect();
     list.sort_by(|a, b| b.shallow_size.cmp(&a.shallow_size).then_with(|| a.text.cmp(&b.text)));
     list
+}
+
+/// For each string the first one with the same text. V8 keeps its table free of doubles, but before it replaces
+/// what UTF-8 can't hold: different lone surrogates all become `???`.
+fn canonical_ids(strings: &StringTable) -> Vec<u32> {
+    let mut first: FxHashMap<&[u8], u32> = FxHashMap::default();
+    first.reserve(strings.len());
+    strings.iter().enumerate().map(|(id, text)| *first.entry(text.as_bytes()).or_insert(id as u32)).collect()
 }
 
 fn group(heap: &Heap, text: Vec<u8>, inexact: bool, mut nodes: Vec<NodeIdx>) -> StringGroup {

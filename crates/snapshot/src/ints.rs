@@ -215,7 +215,7 @@ impl IntScanner {
     }
 
     /// What V8 meant by a negative number: it prints the index of an element through a signed 32-bit integer, so
-    /// the element 4294967294 of a sparse array is written `-2`. DevTools skips the sign and shows it as 2.
+    /// the element 4294967294 of a sparse array is written `-2`.
     fn unsign(&mut self, value: u64) -> u64 {
         match (1u64 << 32).checked_sub(value) {
             Some(index) if value > 0 && value <= 1 << 31 => index,
