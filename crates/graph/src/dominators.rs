@@ -182,6 +182,10 @@ struct Predecessors {
     from: Vec<u32>,
 }
 
+/// How far ahead rows and the numbers of their targets are fetched.
+const ROWS_AHEAD: usize = 32;
+const TARGETS_AHEAD: usize = 12;
+
 fn predecessors(search: &mut Search<'_>) -> Predecessors {
     let mut first = std::mem::take(&mut search.degree);
     let mut sum = 0u32;
@@ -192,6 +196,14 @@ fn predecessors(search: &mut Search<'_>) -> Predecessors {
     }
     let mut from = vec![0u32; sum as usize];
     for (number, &v) in search.vertex.iter().enumerate().rev() {
+        if let Some(&ahead) = number.checked_sub(ROWS_AHEAD).and_then(|at| search.vertex.get(at)) {
+            prefetch(search.graph.first, ahead as usize);
+        }
+        if let Some(&ahead) = number.checked_sub(TARGETS_AHEAD).and_then(|at| search.vertex.get(at)) {
+            for &to in &search.graph.to[search.graph.edges(ahead)] {
+                prefetch(&search.pre, to as usize);
+            }
+        }
         for e in search.graph.edges(v) {
             if search.keep.contains(e) {
                 let w = search.pre[search.graph.to[e] as usize] as usize;
@@ -216,9 +228,7 @@ fn semi_nca(mut search: Search<'_>) -> (Vec<u32>, Vec<u32>) {
     // The nodes' numbers are not needed any more; their memory is.
     let mut semi = pre;
     semi.truncate(n);
-    let mut ancestor = parent.clone();
-    // The smallest semidominator on the compressed path upwards from a number, itself included.
-    let mut label = vec![0u32; n];
+    let mut forest: Vec<Link> = parent.iter().map(|&ancestor| Link { ancestor, label: 0 }).collect();
     let mut path = Vec::new();
 
     for w in (1..n as u32).rev() {
@@ -226,13 +236,13 @@ fn semi_nca(mut search: Search<'_>) -> (Vec<u32>, Vec<u32>) {
         let list = preds.first[w as usize] as usize..preds.first[w as usize + 1] as usize;
         for &v in &preds.from[list] {
             // Numbers up to `w` are not in the forest yet, so they stand for themselves.
-            let candidate = if v <= w { v } else { evaluate(v, w, &mut ancestor, &mut label, &mut path) };
+            let candidate = if v <= w { v } else { evaluate(v, w, &mut forest, &mut path) };
             best = best.min(candidate);
         }
         semi[w as usize] = best;
-        label[w as usize] = best;
+        forest[w as usize].label = best;
     }
-    drop((preds, ancestor, label));
+    drop((preds, forest));
 
     let mut idom = parent;
     for w in 1..n {
@@ -245,21 +255,33 @@ fn semi_nca(mut search: Search<'_>) -> (Vec<u32>, Vec<u32>) {
     (vertex, idom)
 }
 
+/// A number's place in the forest of those that are done. Both halves are always needed together, so they share a
+/// cache line.
+#[derive(Clone, Copy)]
+struct Link {
+    /// The next number up the compressed path.
+    ancestor: u32,
+    /// The smallest semidominator on the path from here to the ancestor, which is not included.
+    label: u32,
+}
+
 /// The smallest semidominator on the path from `v` up to, not including, the first number at or below `w`.
 /// Afterwards everything on the path points to its end.
 #[inline]
-fn evaluate(v: u32, w: u32, ancestor: &mut [u32], label: &mut [u32], path: &mut Vec<u32>) -> u32 {
+fn evaluate(v: u32, w: u32, forest: &mut [Link], path: &mut Vec<u32>) -> u32 {
     let mut top = v;
-    while ancestor[top as usize] > w {
+    let mut link = forest[top as usize];
+    while link.ancestor > w {
         path.push(top);
-        top = ancestor[top as usize];
+        top = link.ancestor;
+        link = forest[top as usize];
     }
-    let end = ancestor[top as usize];
-    let mut best = label[top as usize];
+    let end = link.ancestor;
+    let mut best = link.label;
     while let Some(x) = path.pop() {
-        best = best.min(label[x as usize]);
-        label[x as usize] = best;
-        ancestor[x as usize] = end;
+        let link = &mut forest[x as usize];
+        best = best.min(link.label);
+        *link = Link { ancestor: end, label: best };
     }
     best
 }

@@ -85,8 +85,8 @@ pub(crate) fn dominators(snapshot: &Snapshot, names: &Names) -> DominatorTree {
     search.into_tree()
 }
 
-/// The rules that need to know no more than the edge.
-#[inline]
+/// The rules that need to know no more than the edge. Asked once for every edge of the heap.
+#[inline(always)]
 fn is_essential(snapshot: &Snapshot, names: &Names, from: NodeIdx, edge: EdgeIdx) -> bool {
     let holds = match snapshot.edge_type(edge) {
         EdgeType::Weak | EdgeType::Invisible => false,
