@@ -6,6 +6,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use twinheap_fuzz::{check_parsed, parse};
 use twinheap_jsheap::{Heap, Resources, class_rows, instances, statistics};
+use twinheap_snapshot::sequential;
 
 const NODE_FIELDS: [&str; 7] =
     ["type", "name", "id", "self_size", "edge_count", "trace_node_id", "detachedness"];
@@ -258,7 +259,7 @@ fuzz_target!(|file: File| {
     let Ok(parsed) = whole else { return };
     check_parsed(&parsed, bytes.len() as u64);
     let heap = Heap::new(parsed.snapshot, Resources::default());
-    let rows = class_rows(&heap, None);
+    let rows = class_rows(&heap, None, &sequential);
     for row in &rows {
         assert_eq!(instances(&heap, row.class, None).len() as u64, row.count);
         assert!(row.retained_size >= row.shallow_size);

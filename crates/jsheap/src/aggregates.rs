@@ -1,10 +1,13 @@
 //! The Summary: how many of each class, how large, and what they retain.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 use twinheap_graph::BitSet;
-use twinheap_snapshot::NodeIdx;
+use twinheap_snapshot::{Join, NodeIdx};
 
 use crate::classes::{ClassId, ClassTable};
+use crate::dominated::dominator_chain;
 use crate::heap::Heap;
 
 /// A row of the Summary.
@@ -26,42 +29,63 @@ pub struct ClassRow {
 ///
 /// Only nodes with a shallow size count. DevTools: `calculateClassesRetainedSize`. Where it loses a class because
 /// another one has the same key, both are in one row here.
-pub fn class_rows(heap: &Heap, filter: Option<&BitSet>) -> Vec<ClassRow> {
-    class_rows_of(heap, &heap.classes, filter)
+pub fn class_rows(heap: &Heap, filter: Option<&BitSet>, join: &Join<'_>) -> Vec<ClassRow> {
+    let half = heap.dominators.order().len() / 2;
+    let (mut rows, mut more) = (Vec::new(), Vec::new());
+    join(&mut || rows = rows_of_part(heap, filter, 0..half), &mut || {
+        more = rows_of_part(heap, filter, half..heap.dominators.order().len())
+    });
+    for (row, other) in rows.iter_mut().zip(more) {
+        row.count += other.count;
+        row.shallow_size = row.shallow_size.saturating_add(other.shallow_size);
+        row.retained_size = row.retained_size.saturating_add(other.retained_size);
+        row.distance = row.distance.min(other.distance);
+    }
+    rows.retain(|row| row.count > 0);
+    let name = |row: &ClassRow| heap.classes.get(row.class).name();
+    rows.sort_by(|a, b| {
+        let by_size = b.retained_size.cmp(&a.retained_size).then(b.shallow_size.cmp(&a.shallow_size));
+        by_size.then_with(|| name(a).cmp(name(b))).then(a.class.cmp(&b.class))
+    });
+    rows
 }
 
-pub(crate) fn class_rows_of(heap: &Heap, classes: &ClassTable, filter: Option<&BitSet>) -> Vec<ClassRow> {
-    let mut rows: Vec<ClassRow> = classes
+/// One row for each class, for the nodes at some positions of the dominator tree's order.
+fn rows_of_part(heap: &Heap, filter: Option<&BitSet>, positions: Range<usize>) -> Vec<ClassRow> {
+    let mut rows: Vec<ClassRow> = heap
+        .classes
         .iter()
         .map(|(class, _)| ClassRow { class, count: 0, shallow_size: 0, retained_size: 0, distance: i32::MAX })
         .collect();
+    let tree = &heap.dominators;
+    let counts =
+        |node: NodeIdx| heap.shallow_size(node) > 0 && filter.is_none_or(|f| f.contains(node.index()));
     // Where the subtree of the outermost open instance of each class ends. Subtrees nest, so one number a class
     // does for the stack of DevTools.
     let mut open_until = vec![0u32; rows.len()];
-    let tree = &heap.dominators;
-    for (at, (&node, &size)) in tree.order().iter().zip(tree.sizes()).enumerate() {
-        let node = NodeIdx(node);
-        let shallow = heap.shallow_size(node);
-        if shallow == 0 || filter.is_some_and(|f| !f.contains(node.index())) {
+    // What is open where the part begins: the nodes that dominate its first.
+    if let Some(&first) = tree.order().get(positions.start) {
+        for node in dominator_chain(heap, NodeIdx(first)).into_iter().skip(1).filter(|&node| counts(node)) {
+            let end = tree.position(node.0) as u32 + tree.subtree_size(node.0);
+            let open = &mut open_until[heap.classes.of(node).index()];
+            *open = end.max(*open);
+        }
+    }
+    for at in positions {
+        let node = NodeIdx(tree.order()[at]);
+        if !counts(node) {
             continue;
         }
-        let class = classes.of(node).index();
+        let class = heap.classes.of(node).index();
         let row = &mut rows[class];
         row.count += 1;
-        row.shallow_size = row.shallow_size.saturating_add(shallow);
+        row.shallow_size = row.shallow_size.saturating_add(heap.shallow_size(node));
         row.distance = row.distance.min(heap.distance(node));
         if open_until[class] <= at as u32 {
-            open_until[class] = at as u32 + size;
+            open_until[class] = at as u32 + tree.sizes()[at];
             row.retained_size = row.retained_size.saturating_add(heap.retained_size(node));
         }
     }
-    rows.retain(|row| row.count > 0);
-    rows.sort_by(|a, b| {
-        let by_size = b.retained_size.cmp(&a.retained_size).then(b.shallow_size.cmp(&a.shallow_size));
-        by_size
-            .then_with(|| classes.get(a.class).name().cmp(classes.get(b.class).name()))
-            .then(a.class.cmp(&b.class))
-    });
     rows
 }
 

@@ -10,6 +10,7 @@ use crate::edges::{self, user_roots};
 use crate::interfaces::{self, Interfaces};
 use crate::names::Names;
 use crate::ownership::shallow_sizes;
+use crate::statistics::{self, Statistics};
 
 /// Is told of the passes as they happen, possibly from two threads.
 pub trait Watch: Sync {
@@ -67,6 +68,8 @@ pub struct Heap {
     pub(crate) distance: Vec<i32>,
     pub(crate) interfaces: Interfaces,
     pub(crate) classes: ClassTable,
+    /// Sizes by kind, without those that need the total.
+    pub(crate) kinds: Statistics,
 }
 
 /// The results of the passes that don't need the dominators.
@@ -75,6 +78,7 @@ struct Labels {
     distance: Vec<i32>,
     interfaces: Interfaces,
     classes: ClassTable,
+    kinds: Statistics,
 }
 
 impl Heap {
@@ -97,7 +101,7 @@ impl Heap {
         join(
             &mut || {
                 let timer = pass("dominators", n, m, 24 * m + 60 * n);
-                let tree = edges::dominators(&snapshot, &names);
+                let tree = edges::dominators(&snapshot, &names, join);
                 timer.end();
                 dominators = Some(tree);
             },
@@ -114,7 +118,10 @@ impl Heap {
                 let timer = pass("classes", n, 0, 9 * n);
                 let classes = classify(&snapshot, &names, &detached.prefixed, &interfaces);
                 timer.end();
-                labels = Some(Labels { shallow, distance, interfaces, classes });
+                let timer = pass("statistics", n, 0, 10 * n);
+                let kinds = statistics::kinds(&snapshot, &names, &detached.prefixed, &shallow);
+                timer.end();
+                labels = Some(Labels { shallow, distance, interfaces, classes, kinds });
             },
         );
         let dominators = dominators.expect("the caller's join runs both tasks");
@@ -122,7 +129,7 @@ impl Heap {
         let timer = pass("retained sizes", n, 0, 28 * n);
         let retained = dominators.retained(|node| labels.shallow.get(node));
         timer.end();
-        let Labels { shallow, distance, interfaces, classes } = labels;
+        let Labels { shallow, distance, interfaces, classes, kinds } = labels;
         Heap {
             snapshot,
             names,
@@ -134,6 +141,7 @@ impl Heap {
             distance,
             interfaces,
             classes,
+            kinds,
         }
     }
 

@@ -1,10 +1,10 @@
 //! The Statistics view: what kind of thing the bytes are.
 
 use twinheap_graph::BitSet;
-use twinheap_snapshot::{EdgeType, NodeIdx, NodeType};
+use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, Snapshot, WideColumn};
 
 use crate::heap::Heap;
-use crate::names::Known;
+use crate::names::{Known, Names};
 
 /// Bytes by kind. DevTools: `calculateStatistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,37 +27,50 @@ pub struct Statistics {
     pub other_native: u64,
 }
 
-/// Sums the shallow sizes by kind.
+/// The sizes of a heap by kind.
 pub fn statistics(heap: &Heap) -> Statistics {
-    let snapshot = &heap.snapshot;
-    let mut s = Statistics { total: heap.total_size(), ..Statistics::default() };
-    let mut native = heap.extra_native_bytes();
+    let total = heap.total_size();
+    let s = heap.kinds;
+    let other_native = s.other_native.saturating_add(heap.extra_native_bytes());
+    let known = [other_native, s.typed_arrays, s.code, s.strings, s.js_arrays, s.system];
+    Statistics { total, other_native, other_js: known.into_iter().fold(total, u64::saturating_sub), ..s }
+}
+
+/// Sums the shallow sizes by kind: all but the total and what is left of it.
+pub(crate) fn kinds(
+    snapshot: &Snapshot,
+    names: &Names,
+    prefixed: &BitSet,
+    shallow: &WideColumn,
+) -> Statistics {
+    let mut s = Statistics::default();
+    let size_of = |node: NodeIdx| shallow.get(node.index());
     // `elements` arrays, counted with their Array if nothing else holds them.
     let mut elements = BitSet::new(snapshot.node_count());
     let mut elements_of: Vec<NodeIdx> = Vec::new();
     for node in snapshot.nodes() {
-        let size = heap.shallow_size(node);
+        let size = size_of(node);
         match snapshot.node_type(node) {
             NodeType::HIDDEN => add(&mut s.system, size),
             NodeType::NATIVE => {
-                add(&mut native, size);
-                if heap.names.of_node(snapshot, node) == Known::ArrayBufferData
-                    && !heap.detached.prefixed.contains(node.index())
-                {
+                let is_buffer = names.of_node(snapshot, node) == Known::ArrayBufferData;
+                if is_buffer && !prefixed.contains(node.index()) {
                     add(&mut s.typed_arrays, size);
+                } else {
+                    add(&mut s.other_native, size);
                 }
             }
             NodeType::CODE => add(&mut s.code, size),
             kind if kind.is_string() => add(&mut s.strings, size),
-            _ if heap.names.of_node(snapshot, node) == Known::Array => {
+            _ if names.of_node(snapshot, node) == Known::Array => {
                 add(&mut s.js_arrays, size);
                 let edge = snapshot.edges(node).find(|&edge| {
                     snapshot.edge_type(edge) == EdgeType::Internal
-                        && snapshot.edge_name(edge).is_some_and(|n| heap.names.known(n) == Known::Elements)
+                        && snapshot.edge_name(edge).is_some_and(|n| names.known(n) == Known::Elements)
                 });
                 // With ownership the elements' bytes are in the Array's size already.
                 if let Some(edge) = edge
-                    && heap.shallow_size(snapshot.edge_to(edge)) > 0
+                    && size_of(snapshot.edge_to(edge)) > 0
                 {
                     elements.insert(snapshot.edge_to(edge).index());
                     elements_of.push(snapshot.edge_to(edge));
@@ -75,14 +88,10 @@ pub fn statistics(heap: &Heap) -> Statistics {
         }
         for node in elements_of {
             if holders[node.index()] == 1 {
-                add(&mut s.js_arrays, heap.shallow_size(node));
+                add(&mut s.js_arrays, size_of(node));
             }
         }
     }
-    s.other_native = native.saturating_sub(s.typed_arrays);
-    let v8 = s.total.saturating_sub(native);
-    let known = [s.code, s.strings, s.js_arrays, s.system];
-    s.other_js = known.into_iter().fold(v8, u64::saturating_sub);
     s
 }
 

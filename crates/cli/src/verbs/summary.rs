@@ -1,8 +1,6 @@
 //! `twinheap summary`.
 
-use twinheap_jsheap::{
-    Statistics, Work, allocation_sites, class_rows, intervals, sampled_functions, statistics,
-};
+use twinheap_jsheap::{Work, allocation_sites, class_rows, intervals, sampled_functions, statistics};
 use twinheap_report::{SummaryView, sampling_json, sampling_text, summary_json, summary_text};
 
 use crate::args::{Global, SummaryArgs};
@@ -31,18 +29,15 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
     let nodes = selection.as_ref().map(|s| s.nodes(heap));
     let n = heap.snapshot.node_count() as u64;
     let work = |bytes| Work { nodes: n, edges: 0, bytes };
-    let (mut rows, mut kinds) = (Vec::new(), Statistics::default());
-    (resources(global, &progress).join)(
-        &mut || rows = progress.pass("class rows", work(36 * n), || class_rows(heap, nodes.as_ref())),
-        &mut || kinds = progress.pass("statistics", work(10 * n), || statistics(heap)),
-    );
+    let join = resources(global, &progress).join;
+    let rows = progress.pass("class rows", work(36 * n), || class_rows(heap, nodes.as_ref(), join));
     let (intervals, sites) = (intervals(heap), allocation_sites(heap));
     progress.finish(global, output)?;
     let view = SummaryView {
         heap,
         file: &loaded.notes.file,
         rows: &rows,
-        statistics: kinds,
+        statistics: statistics(heap),
         filter: selection.as_ref().map(|s| s.words.as_str()),
         intervals: &intervals,
         sites: &sites,
