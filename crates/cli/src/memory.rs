@@ -19,20 +19,20 @@ struct BigPages;
 
 /// Blocks from this size on get the advice.
 const LARGE: usize = 4 << 20;
-/// Size of a big page.
-const PAGE: usize = 2 << 20;
+/// Size of a small page, on which advice must begin.
+const PAGE: usize = 4 << 10;
 
 fn advise(block: *mut u8, size: usize) {
     #[cfg(target_os = "linux")]
     if size >= LARGE && !block.is_null() {
-        let start = (block as usize).next_multiple_of(PAGE);
-        let end = (block as usize + size) / PAGE * PAGE;
-        if start < end {
-            // SAFETY: the range lies inside a block that was just allocated; the advice changes no content. If the
-            // kernel does not know it, nothing is lost.
-            unsafe {
-                libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE);
-            }
+        // The allocator's own header stands in front of the block, on the first page of a mapping that the kernel
+        // has aligned for big pages: leave that page out, and the first big page is lost.
+        let start = block as usize / PAGE * PAGE;
+        let end = (block as usize + size).next_multiple_of(PAGE);
+        // SAFETY: the pages hold a block that was just allocated, so they are mapped; the advice changes no content,
+        // neither the block's nor a neighbour's. If the kernel does not know it, nothing is lost.
+        unsafe {
+            libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE);
         }
     }
     #[cfg(not(target_os = "linux"))]
