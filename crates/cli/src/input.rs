@@ -196,12 +196,6 @@ fn map(file: &File, name: &str, feed: &mut Feed<'_>) -> anyhow::Result<()> {
     #[cfg(unix)]
     mapping.advise(memmap2::Advice::Sequential).with_context(context)?;
     for (at, window) in mapping.chunks(WINDOW).enumerate() {
-        #[cfg(target_os = "linux")]
-        {
-            // One call instead of a fault for every few pages. Old kernels don't know it and fault instead.
-            let _: io::Result<()> =
-                mapping.advise_range(memmap2::Advice::PopulateRead, at * WINDOW, window.len());
-        }
         feed(window)?;
         #[cfg(unix)]
         // SAFETY: the mapping is of a file and never written, so dropping its pages loses nothing: an access would

@@ -1,5 +1,11 @@
 //! The contract of the command line, on the real binary: exit codes, messages, where words go, what is left behind.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what can't be unwrapped is a failed test, with its place in the message"
+)]
+#![expect(clippy::disallowed_methods, reason = "the fixtures are small")]
+
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

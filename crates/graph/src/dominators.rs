@@ -164,7 +164,7 @@ impl<'a> Search<'a> {
     pub fn into_tree(self, join: &Join<'_>) -> DominatorTree {
         let (node_count, root) = (self.graph.node_count(), self.root);
         let (vertex, idom) = semi_nca(self, join);
-        DominatorTree::new(node_count, root, vertex, idom)
+        DominatorTree::new(node_count, root, &vertex, &idom)
     }
 }
 

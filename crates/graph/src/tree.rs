@@ -24,7 +24,7 @@ pub struct DominatorTree {
 impl DominatorTree {
     /// Builds the layout. `vertex` are the reachable nodes in an order with dominators first, `idom` the place in
     /// `vertex` of each one's immediate dominator. All other nodes of the graph become children of the root.
-    pub(crate) fn new(node_count: usize, root: u32, vertex: Vec<u32>, idom: Vec<u32>) -> Self {
+    pub(crate) fn new(node_count: usize, root: u32, vertex: &[u32], idom: &[u32]) -> Self {
         let reached = vertex.len();
         let mut size = vec![1u32; reached];
         for w in (1..reached).rev() {
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn subtrees_are_ranges() {
         // 2 -> {0 -> {3}, 4}; 1 is unreachable.
-        let tree = DominatorTree::new(5, 2, vec![2, 0, 4, 3], vec![0, 0, 0, 1]);
+        let tree = DominatorTree::new(5, 2, &[2, 0, 4, 3], &[0, 0, 0, 1]);
         assert_eq!(tree.order(), [2, 0, 3, 4, 1]);
         assert_eq!(tree.children(2).collect::<Vec<_>>(), [0, 4, 1]);
         assert_eq!(tree.children(0).collect::<Vec<_>>(), [3]);

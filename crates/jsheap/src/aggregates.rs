@@ -33,7 +33,7 @@ pub fn class_rows(heap: &Heap, filter: Option<&BitSet>, join: &Join<'_>) -> Vec<
     let half = heap.dominators.order().len() / 2;
     let (mut rows, mut more) = (Vec::new(), Vec::new());
     join(&mut || rows = rows_of_part(heap, filter, 0..half), &mut || {
-        more = rows_of_part(heap, filter, half..heap.dominators.order().len())
+        more = rows_of_part(heap, filter, half..heap.dominators.order().len());
     });
     for (row, other) in rows.iter_mut().zip(more) {
         row.count += other.count;

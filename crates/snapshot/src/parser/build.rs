@@ -136,7 +136,8 @@ fn to_offsets(counts: &mut [u32], edges: usize) -> Option<u64> {
 /// V8 writes them in no order. A bit for each node that has one gives its rank, and the rank its place: two passes
 /// without a comparison.
 fn sorted_locations(locations: Vec<Location>, node_count: usize) -> Vec<Location> {
-    if locations.is_sorted_by(|a, b| a.node < b.node) && locations.last().is_none_or(|l| (l.node as usize) < node_count)
+    if locations.is_sorted_by(|a, b| a.node < b.node)
+        && locations.last().is_none_or(|l| (l.node as usize) < node_count)
     {
         return locations;
     }

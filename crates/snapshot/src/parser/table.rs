@@ -138,7 +138,7 @@ fn read_shared<T: ReadTable + ?Sized>(
     let mut result_a = (0, ReadStop::NeedInput);
     let mut result_b = (0, ReadStop::NeedInput);
     join(&mut || result_a = reader.read(&input[..cut], &mut sink_a), &mut || {
-        result_b = reader_b.read(&input[cut..], &mut sink_b)
+        result_b = reader_b.read(&input[cut..], &mut sink_b);
     });
     let (left_a, left_b) = (T::leavings(sink_a), T::leavings(sink_b));
     let as_expected = result_a == (cut, ReadStop::NeedInput)
