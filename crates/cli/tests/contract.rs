@@ -310,3 +310,43 @@ fn filters_narrow_the_summary() {
         assert!(some["filter"].is_string());
     }
 }
+
+#[test]
+fn the_demo_names_what_leaks_and_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("demo");
+    let output = run(&["demo", "--keep", kept.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let source = kept.join("server.cjs");
+    let line_of = |code: &str| {
+        let text = std::fs::read_to_string(&source).unwrap();
+        1 + text.lines().position(|line| line.contains(code)).unwrap_or_else(|| panic!("no `{code}`"))
+    };
+    for (suspect, made_at) in [
+        ("Session leaks: 1,000 → 2,000 → 3,000 objects", line_of("class Session {") + 1),
+        ("updateQuote() leaks: 250 → 500 → 750 closures", line_of("function updateQuote(")),
+    ] {
+        let (_, rest) = text.split_once(suspect).unwrap_or_else(|| panic!("no `{suspect}` in: {text}"));
+        let place = format!("server.cjs:{made_at}:");
+        assert!(rest.lines().nth(1).unwrap().contains(&place), "no `{place}` in: {rest}");
+    }
+    assert!(text.contains(".sessions → SessionStore") && text.contains(".items → Map"), "{text}");
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 4, "three snapshots and the source");
+}
+
+#[test]
+fn an_interrupt_ends_with_130() {
+    let mut child =
+        twinheap().args(["summary", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It waits for more of this, so it is running when the signal comes. Larger than a pipe: when the write is
+    // through, the reader has begun, long after it took the signals over.
+    let text = vec![b' '; 1 << 20];
+    // Kept open: `wait` would close it, and the end of the input would race with the signal.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&text).unwrap();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(stdin);
+}

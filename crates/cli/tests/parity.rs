@@ -100,6 +100,44 @@ fn questions_about_random_graphs() {
     check_questions(lab, &files, 6);
 }
 
+#[test]
+fn questions_about_a_timeline() {
+    let lab = Lab::new("timeline-questions");
+    lab.take_zoo("node24", "timeline");
+    let file = lab.path("zoo.heaptimeline");
+    lab.query(std::slice::from_ref(&file));
+    let devtools = lab.json("zoo.queries.json");
+    let ours = &summary(&file)["timeline"];
+
+    let rows = |list: &Value, fields: &[&str]| -> Vec<String> {
+        let list = list.as_array().expect("a list");
+        let row =
+            |row: &Value| fields.iter().map(|field| row[field].to_string()).collect::<Vec<_>>().join(" ");
+        list.iter().map(row).collect()
+    };
+    let got = rows(&ours["intervals"], &["last_assigned_id", "live_size"]);
+    assert_eq!(got, rows(&devtools["samples"], &["last_id", "size"]));
+    assert!(got.len() > 3, "the zoo lives for several samples");
+
+    // Functions of equal size stand in an order of their own.
+    let sorted = |mut rows: Vec<String>| {
+        rows.sort();
+        rows
+    };
+    let place = ["function", "script", "line", "column"];
+    let got = rows(
+        &ours["allocation_sites"],
+        &[&place[..], &["allocated_count", "allocated_size", "live_count", "live_size"]].concat(),
+    );
+    let want = rows(
+        &devtools["allocation_sites"],
+        &[&place[..], &["count", "size", "live_count", "live_size"]].concat(),
+    );
+    assert!(want.len() > 10, "the zoo allocates in several functions");
+    assert_eq!(sorted(got), sorted(want));
+    lab.clean_up();
+}
+
 /// DevTools keeps sizes in 32 bits: a buffer of 5 GiB shows as one of 1 GiB.
 #[test]
 fn fault_sizes_wrap_at_32_bits() {
