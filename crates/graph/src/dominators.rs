@@ -13,10 +13,8 @@
 //!   third of all, out of the edge set: the parent is known without a list;
 //! - predecessor lists are filled in ascending order of both ends.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use crate::prefetch::prefetch;
-use crate::{BitSet, Csr, DominatorTree, Join};
+use crate::{BitSet, Csr, DominatorTree};
 
 /// Not visited, or no node.
 const NONE: u32 = u32::MAX;
@@ -30,22 +28,27 @@ const NONE: u32 = u32::MAX;
 pub struct Search<'a> {
     graph: Csr<'a>,
     root: u32,
-    /// Preorder number of each node, [`NONE`] if not reached.
-    pre: Vec<u32>,
+    /// What is known of each node.
+    slots: Vec<Slot>,
     /// The node of each preorder number.
     vertex: Vec<u32>,
     /// Number of the tree parent, by number.
     parent: Vec<u32>,
-    /// At a number: how many edges lead there from the first half of the numbers, and from the second; tree edges
-    /// not counted. Two columns, because two threads fill the lists.
-    degree: [Vec<u32>; 2],
-    /// The first number of the second half, by a guess: if all nodes are reached.
-    half: u32,
     /// Edges that count and are not tree edges.
     keep: BitSet,
-    /// Extra edges of the root to nodes that were reached from elsewhere.
+    /// Nodes to which the root has an extra edge and that were reached from elsewhere.
     extra: Vec<u32>,
     stack: Vec<Open>,
+}
+
+/// A node of the graph, as far as the search knows it. Both halves are needed for every edge that leads there, so
+/// they share a cache line.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Its preorder number, [`NONE`] if not reached.
+    number: u32,
+    /// How many edges lead there, tree edges not counted; later where its predecessor list ends, then starts.
+    list: u32,
 }
 
 /// A node whose edges are not all followed.
@@ -64,16 +67,14 @@ impl<'a> Search<'a> {
         let mut search = Search {
             graph,
             root,
-            pre: vec![NONE; n],
+            slots: vec![Slot { number: NONE, list: 0 }; n],
             vertex: Vec::with_capacity(n),
             parent: Vec::with_capacity(n),
-            degree: [vec![0; n + 1], vec![0; n]],
-            half: (n / 2) as u32,
             keep: BitSet::new(graph.edge_count()),
             extra: Vec::new(),
             stack: Vec::new(),
         };
-        search.pre[root as usize] = 0;
+        search.slots[root as usize].number = 0;
         search.vertex.push(root);
         search.parent.push(0);
         search
@@ -82,18 +83,19 @@ impl<'a> Search<'a> {
     /// Whether a node was reached.
     #[inline]
     pub fn has_reached(&self, node: u32) -> bool {
-        self.pre[node as usize] != NONE
+        self.slots[node as usize].number != NONE
     }
 
     /// Follows one edge of the root, and from there everything that `counts` lets through: it gets the source and
     /// the edge.
     pub fn follow(&mut self, edge: usize, counts: impl FnMut(u32, usize) -> bool) {
         let to = self.graph.to[edge];
-        match self.pre[to as usize] {
+        let slot = &mut self.slots[to as usize];
+        match slot.number {
             NONE => self.reach(to, 0),
             0 => {}
-            seen => {
-                self.degree[0][seen as usize] += 1;
+            _ => {
+                slot.list += 1;
                 self.keep.insert(edge);
             }
         }
@@ -102,12 +104,13 @@ impl<'a> Search<'a> {
 
     /// As [`Search::follow`], for an edge from the root that the graph does not have.
     pub fn follow_extra(&mut self, to: u32, counts: impl FnMut(u32, usize) -> bool) {
-        match self.pre[to as usize] {
+        let slot = &mut self.slots[to as usize];
+        match slot.number {
             NONE => self.reach(to, 0),
             0 => {}
-            seen => {
-                self.degree[0][seen as usize] += 1;
-                self.extra.push(seen);
+            _ => {
+                slot.list += 1;
+                self.extra.push(to);
             }
         }
         self.run(counts);
@@ -115,13 +118,13 @@ impl<'a> Search<'a> {
 
     fn reach(&mut self, node: u32, parent: u32) {
         let number = self.vertex.len() as u32;
-        self.pre[node as usize] = number;
+        self.slots[node as usize].number = number;
         self.vertex.push(node);
         self.parent.push(parent);
         let edges = self.graph.edges(node);
         for &to in &self.graph.to[edges.clone()] {
             // The search will ask for each of them, and nearly always miss the cache.
-            prefetch(&self.pre, to as usize);
+            prefetch(&self.slots, to as usize);
             prefetch(self.graph.first, to as usize);
         }
         self.stack.push(Open { edge: edges.start as u32, end: edges.end as u32, number });
@@ -131,7 +134,6 @@ impl<'a> Search<'a> {
         while let Some(top) = self.stack.last_mut() {
             let Open { mut edge, end, number } = *top;
             let from = self.vertex[number as usize];
-            let degree = &mut self.degree[usize::from(number >= self.half)];
             let mut found = NONE;
             while edge < end {
                 let e = edge as usize;
@@ -140,13 +142,13 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 let to = self.graph.to[e];
-                let seen = self.pre[to as usize];
-                if seen == NONE {
+                let slot = &mut self.slots[to as usize];
+                if slot.number == NONE {
                     found = to;
                     break;
                 }
+                slot.list += 1;
                 self.keep.insert(e);
-                degree[seen as usize] += 1;
             }
             top.edge = edge;
             if found == NONE {
@@ -160,10 +162,10 @@ impl<'a> Search<'a> {
     /// The dominator tree of all that was reached. Other nodes become children of the root and influence nobody.
     ///
     /// Time is close to linear in the edges on every graph of practice; memory is at most 32 bytes a node and 4
-    /// bytes an edge, on top of the graph. `join` runs two halves of a pass at once, or in turn.
-    pub fn into_tree(self, join: &Join<'_>) -> DominatorTree {
+    /// bytes an edge, on top of the graph.
+    pub fn into_tree(self) -> DominatorTree {
         let (node_count, root) = (self.graph.node_count(), self.root);
-        let (vertex, idom) = semi_nca(self, join);
+        let (vertex, idom) = semi_nca(self);
         DominatorTree::new(node_count, root, &vertex, &idom)
     }
 }
@@ -180,91 +182,80 @@ pub fn dominator_tree(graph: Csr<'_>, root: u32, keep: &BitSet, extra_roots: &Bi
     for node in extra_roots.iter() {
         search.follow_extra(node as u32, |_, e| keep.contains(e));
     }
-    search.into_tree(&|a, b| {
-        a();
-        b();
-    })
+    search.into_tree()
 }
 
 /// Predecessor lists by number, tree edges left out: `w` has `from[first[w]..first[w + 1]]`.
 struct Predecessors {
     first: Vec<u32>,
-    /// Two threads write to different places of one list, in an order that the places alone decide; a relaxed store
-    /// is an ordinary one on every processor that matters.
-    from: Vec<AtomicU32>,
+    from: Vec<u32>,
 }
 
-/// How far ahead rows and the numbers of their targets are fetched.
+/// How far ahead rows and their targets' slots are fetched.
 const ROWS_AHEAD: usize = 32;
 const TARGETS_AHEAD: usize = 12;
 
-fn predecessors(search: &mut Search<'_>, join: &Join<'_>) -> Predecessors {
-    let [mut first, mut second] = std::mem::take(&mut search.degree);
-    // A list's places from the front: those of the first half, those of the second. Both columns hold ends now, and
-    // filling from the back turns them into starts.
+fn predecessors(search: &mut Search<'_>) -> Predecessors {
+    let Search { graph, vertex, slots, keep, extra, .. } = search;
+    let fetch_slot = |slots: &[Slot], at: usize| {
+        if let Some(&ahead) = vertex.get(at) {
+            prefetch(slots, ahead as usize);
+        }
+    };
+    // Ends now; filling from the back turns each into a start.
     let mut sum = 0u32;
-    for (slot, more) in first.iter_mut().zip(&mut second) {
-        sum += *slot;
-        *slot = sum;
-        sum += *more;
-        *more = sum;
+    for (at, &v) in vertex.iter().enumerate() {
+        fetch_slot(slots, at + ROWS_AHEAD);
+        let list = &mut slots[v as usize].list;
+        sum += *list;
+        *list = sum;
     }
-    if let Some(end) = first.last_mut() {
-        *end = sum;
-    }
-    let from: Vec<AtomicU32> = std::iter::repeat_with(AtomicU32::default).take(sum as usize).collect();
-    let search = &*search;
-    let half = (search.half as usize).min(search.vertex.len());
-    join(
-        &mut || {
-            fill(search, 0..half, &mut first, &from);
-            for &w in &search.extra {
-                first[w as usize] -= 1;
-                from[first[w as usize] as usize].store(0, Ordering::Relaxed);
+    let mut from = vec![0u32; sum as usize];
+    let mut add = |slot: &mut Slot, number: u32| {
+        slot.list -= 1;
+        from[slot.list as usize] = number;
+    };
+    for (number, &v) in vertex.iter().enumerate().rev() {
+        if let Some(&ahead) = number.checked_sub(ROWS_AHEAD).and_then(|at| vertex.get(at)) {
+            prefetch(graph.first, ahead as usize);
+        }
+        if let Some(&ahead) = number.checked_sub(TARGETS_AHEAD).and_then(|at| vertex.get(at)) {
+            for &to in &graph.to[graph.edges(ahead)] {
+                prefetch(slots, to as usize);
             }
-        },
-        &mut || fill(search, half..search.vertex.len(), &mut second, &from),
-    );
+        }
+        for e in graph.edges(v) {
+            if keep.contains(e) {
+                add(&mut slots[graph.to[e] as usize], number as u32);
+            }
+        }
+    }
+    for &to in &*extra {
+        add(&mut slots[to as usize], 0);
+    }
+    let mut first = Vec::with_capacity(vertex.len() + 1);
+    for (at, &v) in vertex.iter().enumerate() {
+        fetch_slot(slots, at + ROWS_AHEAD);
+        first.push(slots[v as usize].list);
+    }
+    first.push(sum);
     Predecessors { first, from }
 }
 
-/// Writes the sources `numbers` to the lists of their targets; `ends` moves down to the starts.
-fn fill(search: &Search<'_>, numbers: std::ops::Range<usize>, ends: &mut [u32], from: &[AtomicU32]) {
-    for number in numbers.rev() {
-        if let Some(&ahead) = number.checked_sub(ROWS_AHEAD).and_then(|at| search.vertex.get(at)) {
-            prefetch(search.graph.first, ahead as usize);
-        }
-        if let Some(&ahead) = number.checked_sub(TARGETS_AHEAD).and_then(|at| search.vertex.get(at)) {
-            for &to in &search.graph.to[search.graph.edges(ahead)] {
-                prefetch(&search.pre, to as usize);
-            }
-        }
-        for e in search.graph.edges(search.vertex[number]) {
-            if search.keep.contains(e) {
-                let w = search.pre[search.graph.to[e] as usize] as usize;
-                ends[w] -= 1;
-                from[ends[w] as usize].store(number as u32, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
 /// The reached nodes in preorder, and the number of the immediate dominator of each; that of the root is 0.
-fn semi_nca(mut search: Search<'_>, join: &Join<'_>) -> (Vec<u32>, Vec<u32>) {
-    let preds = predecessors(&mut search, join);
-    let Search { pre, vertex, parent, keep, .. } = search;
-    drop(keep);
+fn semi_nca(mut search: Search<'_>) -> (Vec<u32>, Vec<u32>) {
+    let preds = predecessors(&mut search);
+    let Search { vertex, parent, keep, slots, .. } = search;
+    drop((keep, slots));
     let n = vertex.len();
-    // The nodes' numbers are not needed any more; their memory is.
-    let mut semi = pre;
-    semi.truncate(n);
+    let mut semi = vec![0u32; n];
     let mut forest: Vec<Link> = parent.iter().map(|&ancestor| Link { ancestor, label: 0 }).collect();
     let mut path = Vec::new();
 
     for w in (1..n as u32).rev() {
         let mut best = parent[w as usize];
         let list = preds.first[w as usize] as usize..preds.first[w as usize + 1] as usize;
-        for v in preds.from[list].iter().map(|v| v.load(Ordering::Relaxed)) {
+        for &v in &preds.from[list] {
             // Numbers up to `w` are not in the forest yet, so they stand for themselves.
             let candidate = if v <= w { v } else { evaluate(v, w, &mut forest, &mut path) };
             best = best.min(candidate);

@@ -20,9 +20,6 @@ pub use prefetch::prefetch;
 pub use reach::reachable;
 pub use tree::DominatorTree;
 
-/// Runs two tasks, at the same time if it can, and returns after both.
-pub type Join<'a> = dyn Fn(&mut (dyn FnMut() + Send), &mut (dyn FnMut() + Send)) + Sync + 'a;
-
 /// A directed graph: node `v` has the edges `first[v]..first[v + 1]`, and edge `e` leads to `to[e]`.
 ///
 /// `first` has one entry more than there are nodes, ascends, and ends with the length of `to`; all of `to` are

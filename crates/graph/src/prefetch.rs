@@ -2,7 +2,7 @@
 
 /// Tells the processor that an element will be needed. Changes nothing else.
 #[inline(always)]
-pub fn prefetch(column: &[u32], at: usize) {
+pub fn prefetch<T>(column: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "a prefetch hint for a kernel that waits for memory most of its time")]
     if let Some(element) = column.get(at) {

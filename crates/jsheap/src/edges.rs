@@ -1,7 +1,7 @@
 //! Which edges hold memory: the one predicate every pass uses.
 
 use twinheap_graph::{BitSet, Csr, DominatorTree, Search};
-use twinheap_snapshot::{EdgeIdx, EdgeType, Join, NodeIdx, NodeType, Snapshot};
+use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, Snapshot};
 
 use crate::names::{Known, Names};
 
@@ -38,7 +38,7 @@ pub(crate) fn user_roots(snapshot: &Snapshot, names: &Names) -> Vec<NodeIdx> {
 ///   global objects reach, on Node the program's.
 ///
 /// A node that no essential edge leads to hangs below the root.
-pub(crate) fn dominators(snapshot: &Snapshot, names: &Names, join: &Join<'_>) -> DominatorTree {
+pub(crate) fn dominators(snapshot: &Snapshot, names: &Names) -> DominatorTree {
     let root = snapshot.root();
     let graph = graph(snapshot);
     let mut search = Search::new(graph, root.0);
@@ -82,7 +82,7 @@ pub(crate) fn dominators(snapshot: &Snapshot, names: &Names, join: &Join<'_>) ->
     for node in left.into_iter().filter(|node| !held.contains(node.index())) {
         search.follow_extra(node.0, counts);
     }
-    search.into_tree(join)
+    search.into_tree()
 }
 
 /// The rules that need to know no more than the edge. Asked once for every edge of the heap.

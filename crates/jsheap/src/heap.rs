@@ -101,7 +101,7 @@ impl Heap {
         join(
             &mut || {
                 let timer = pass("dominators", n, m, 24 * m + 60 * n);
-                let tree = edges::dominators(&snapshot, &names, join);
+                let tree = edges::dominators(&snapshot, &names);
                 timer.end();
                 dominators = Some(tree);
             },
