@@ -32,6 +32,9 @@ enum Compression {
     Zstd,
 }
 
+/// The name of standard input in messages.
+pub(crate) const STDIN_NAME: &str = "standard input";
+
 /// A mapped file is handed on in windows of this size, and each is let go when it is used: the file's pages then
 /// don't count as our memory.
 const WINDOW: usize = 32 << 20;
@@ -54,7 +57,7 @@ impl Input {
         if path.as_os_str() == "-" {
             let (compression, reader) = detect(Box::new(io::stdin())).context("can't read standard input")?;
             let source = Source::Stream(compression, reader);
-            return Ok(Input { name: "standard input".to_owned(), source, disk_size: None });
+            return Ok(Input { name: STDIN_NAME.to_owned(), source, disk_size: None });
         }
         let name = path.display().to_string();
         let mut file = File::open(path).map_err(|e| open_failure(&name, &e))?;

@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM: no half-written file stays behind.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +25,7 @@ pub(crate) fn install() {
             return;
         }
         for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _: std::io::Result<()> = std::fs::remove_file(path);
+            let _: io::Result<()> = fs::remove_file(path);
         }
         std::process::exit(i32::from(INTERRUPTED));
     });
@@ -52,37 +54,59 @@ pub(crate) struct PartFile {
 }
 
 impl PartFile {
-    /// Creates `TARGET.part` for writing. If the target is something else than a file, a device or a named pipe, it
+    /// Creates `TARGET.part` for writing, readable by its owner only: a process's memory goes into it. A link to a file
+    /// stays one, the file it leads to is replaced. If the target is something else than a file, a device or a named pipe, it
     /// is opened itself: to rename a file over `/dev/null` would be a nasty surprise.
     ///
     /// # Errors
-    /// Those of creating the file.
-    pub(crate) fn create(target: &Path) -> std::io::Result<(Self, std::fs::File)> {
-        if std::fs::metadata(target).is_ok_and(|about| !about.is_file()) {
-            return Ok((PartFile { names: None }, std::fs::File::options().write(true).open(target)?));
-        }
+    /// Those of creating the file, and when something else than a file has its name already.
+    pub(crate) fn create(target: &Path) -> io::Result<(Self, File)> {
+        let target = match fs::metadata(target) {
+            Ok(about) if !about.is_file() => {
+                return Ok((PartFile { names: None }, File::options().write(true).open(target)?));
+            }
+            Ok(_) => fs::canonicalize(target)?,
+            Err(_) => target.to_owned(),
+        };
         let mut name = target.as_os_str().to_owned();
         name.push(".part");
         let part = PathBuf::from(name);
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(part.clone());
-        let file = PartFile { names: Some((part.clone(), target.to_owned())) };
-        let handle = std::fs::File::create(&part)?;
-        Ok((file, handle))
+        // An interrupt waits for the lock, so it finds either no file or one it knows to be ours.
+        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = create_private(&part)?;
+        unfinished.push(part.clone());
+        Ok((PartFile { names: Some((part, target)) }, handle))
     }
 
     /// Gives the whole file its name.
     ///
     /// # Errors
     /// Those of syncing and renaming.
-    pub(crate) fn finish(self, handle: &std::fs::File) -> std::io::Result<()> {
+    pub(crate) fn finish(self, handle: &File) -> io::Result<()> {
         match &self.names {
             Some((part, target)) => {
                 handle.sync_all()?;
-                std::fs::rename(part, target)
+                fs::rename(part, target)
             }
             None => Ok(()),
         }
     }
+}
+
+/// Creates a file for its owner only, in place of one that an earlier run left behind.
+fn create_private(path: &Path) -> io::Result<File> {
+    if let Ok(about) = fs::symlink_metadata(path) {
+        if !about.is_file() {
+            let what = format!("`{}` is in the way, and it is no regular file", path.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+        }
+        fs::remove_file(path)?;
+    }
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 impl Drop for PartFile {
@@ -90,7 +114,7 @@ impl Drop for PartFile {
         if let Some((part, _)) = &self.names {
             UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| path != part);
             // After `finish` there is nothing under that name.
-            let _: std::io::Result<()> = std::fs::remove_file(part);
+            let _: io::Result<()> = fs::remove_file(part);
         }
     }
 }
@@ -116,7 +140,43 @@ mod tests {
         handle.write_all(b"whole").unwrap();
         file.finish(&handle).unwrap();
         assert!(!part.exists());
-        assert_eq!(std::fs::read_to_string(&target).unwrap(), "whole");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "whole");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_is_for_its_owner_and_a_link_stays_a_link() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("table");
+        let link = folder.path().join("link");
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink("table", &link).unwrap();
+        // What a killed run left behind, readable by all.
+        let left = folder.path().join("table.part");
+        fs::write(&left, "left").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+
+        let (file, mut handle) = PartFile::create(&link).unwrap();
+        assert_eq!(fs::metadata(&left).unwrap().permissions().mode() & 0o777, 0o600);
+        handle.write_all(b"new").unwrap();
+        file.finish(&handle).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn nothing_is_written_through_a_link_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "mine").unwrap();
+        let part = folder.path().join("table.part");
+        std::os::unix::fs::symlink(&precious, &part).unwrap();
+        let error = PartFile::create(&folder.path().join("table")).err().unwrap();
+        assert!(error.to_string().contains("is in the way"), "{error}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
+        assert!(fs::symlink_metadata(&part).unwrap().is_symlink());
     }
 
     #[test]
@@ -129,7 +189,7 @@ mod tests {
         std::os::unix::fs::symlink("/dev/null", &target).unwrap();
         let (file, handle) = PartFile::create(&target).unwrap();
         file.finish(&handle).unwrap();
-        assert!(std::fs::metadata(&target).unwrap().file_type().is_char_device());
-        assert!(std::fs::symlink_metadata(&target).unwrap().is_symlink());
+        assert!(fs::metadata(&target).unwrap().file_type().is_char_device());
+        assert!(fs::symlink_metadata(&target).unwrap().is_symlink());
     }
 }

@@ -6,13 +6,13 @@ use std::time::Instant;
 use anyhow::Context as _;
 use twinheap_jsheap::{Heap, Resources};
 use twinheap_snapshot::{
-    Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, parse_sampling_profile,
-    sniff,
+    Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, Snapshot,
+    parse_sampling_profile, sniff,
 };
 
 use crate::args::Global;
 use crate::failure::{DAMAGED, Failure};
-use crate::input::Input;
+use crate::input::{Input, STDIN_NAME};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -85,10 +85,7 @@ pub(crate) fn resources<'a>(global: &Global, progress: &'a Progress) -> Resource
 pub(crate) fn load(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<LoadedHeap> {
     match load_any(path, global, progress)? {
         Loaded::Heap(loaded) => Ok(*loaded),
-        Loaded::Sampling(_, notes) => {
-            let what = format!("`{}` is a sampling heap profile, and this needs a heap snapshot", notes.file);
-            Err(Failure::new(what).hint("`twinheap summary` shows sampling profiles").into())
-        }
+        Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes).into()),
     }
 }
 
@@ -97,6 +94,38 @@ pub(crate) fn load(path: &Path, global: &Global, progress: &Progress) -> anyhow:
 /// # Errors
 /// When the file can't be read, or is none of V8's.
 pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<Loaded> {
+    Ok(match parse_any(path, global, progress)? {
+        Parsed::Snapshot(snapshot, notes) => {
+            let heap = Heap::new(*snapshot, resources(global, progress));
+            Loaded::Heap(Box::new(LoadedHeap { heap, notes }))
+        }
+        Parsed::Sampling(profile, notes) => Loaded::Sampling(profile, notes),
+    })
+}
+
+/// Reads a snapshot and leaves it at that.
+///
+/// # Errors
+/// When the file can't be read, or is something else.
+pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<(Snapshot, Notes)> {
+    match parse_any(path, global, progress)? {
+        Parsed::Snapshot(snapshot, notes) => Ok((*snapshot, notes)),
+        Parsed::Sampling(_, notes) => Err(not_a_snapshot(&notes).into()),
+    }
+}
+
+fn not_a_snapshot(notes: &Notes) -> Failure {
+    Failure::new(format!("`{}` is a sampling heap profile, and this needs a heap snapshot", notes.file))
+        .hint("`twinheap summary` shows sampling profiles")
+}
+
+/// A file in columns, before any analysis.
+enum Parsed {
+    Snapshot(Box<Snapshot>, Notes),
+    Sampling(SamplingProfile, Notes),
+}
+
+fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<Parsed> {
     let input = Input::open(path)?;
     let name = input.name().to_owned();
     let (exact_size, size_hint) = (input.exact_size(), input.size_hint());
@@ -128,7 +157,7 @@ pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> any
         let mut profile = parse_sampling_profile(&text).map_err(|e| parse_failure(&name, &e))?;
         profile.damage.extend(broken);
         let notes = Notes::new(name, &profile.damage);
-        return Ok(Loaded::Sampling(profile, notes));
+        return Ok(Parsed::Sampling(profile, notes));
     }
     let parser = parser.take().context("the parser is there until it is finished")?;
     let mut parsed = parser.finish().map_err(|e| parse_failure(&name, &e))?;
@@ -136,13 +165,18 @@ pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> any
     // The reason comes first, then what it did to the file.
     parsed.damage.splice(0..0, broken);
     let notes = Notes::new(name, &parsed.damage);
-    let heap = Heap::new(parsed.snapshot, resources(global, progress));
-    Ok(Loaded::Heap(Box::new(LoadedHeap { heap, notes })))
+    Ok(Parsed::Snapshot(Box::new(parsed.snapshot), notes))
 }
 
 fn parse_failure(name: &str, error: &ParseError) -> Failure {
     let failure = Failure::new(format!("can't read `{name}`: {error}"));
     match error {
+        ParseError::Empty if name == "standard input" => {
+            failure.hint("nothing came through the pipe; look at the command in front of it")
+        }
+        ParseError::Empty if name == STDIN_NAME => {
+            failure.hint("nothing came through the pipe; check the command in front of it")
+        }
         ParseError::Empty => {
             failure.hint("take the snapshot again; its writer needs memory and disk to finish")
         }

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use serde::Serialize;
-use twinheap_report::Style;
+use twinheap_report::{Style, clean};
 
 use crate::args::{Global, When};
 
@@ -49,19 +49,19 @@ impl Output {
     /// Says something that is not the answer.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", visible(text));
         }
     }
 
     /// Warns of something that limits the answer.
     pub(crate) fn warning(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{} {text}", self.mark("33", "warning:"));
+            eprintln!("{} {}", self.mark("33", "warning:"), visible(text));
         }
     }
 
     pub(crate) fn error(&self, text: &str) {
-        eprintln!("{} {text}", self.mark("31", "error:"));
+        eprintln!("{} {}", self.mark("31", "error:"), visible(text));
     }
 
     pub(crate) fn hint(&self, text: &str) {
@@ -71,6 +71,11 @@ impl Output {
     fn mark(&self, code: &str, word: &str) -> String {
         if self.color_errors { format!("\x1b[1;{code}m{word}\x1b[0m") } else { word.to_owned() }
     }
+}
+
+/// One line, with control characters made visible: names of files are in it, and bytes out of files.
+fn visible(text: &str) -> String {
+    clean(text, usize::MAX)
 }
 
 /// Columns of the terminal behind standard output, or what `COLUMNS` says.

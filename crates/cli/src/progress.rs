@@ -8,12 +8,15 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use twinheap_jsheap::{Watch, Work};
+use twinheap_report::clean;
 
 use crate::args::Global;
 use crate::output::Output;
 
 /// Work shorter than this shows nothing.
 const PATIENCE: Duration = Duration::from_millis(700);
+/// How often the spinner turns while a pass runs.
+const TURN: Duration = Duration::from_millis(120);
 
 /// A finished pass, as `--timings` writes it.
 #[derive(Clone, Debug, Serialize)]
@@ -59,7 +62,7 @@ impl Progress {
         } else {
             self.template("{spinner} {msg} {decimal_bytes}");
         }
-        self.bar.set_message(format!("reading {file}"));
+        self.bar.set_message(format!("reading {}", clean(file, usize::MAX)));
         self.bar.set_position(done);
     }
 
@@ -79,6 +82,7 @@ impl Progress {
 
     /// Takes the bar off the screen.
     pub(crate) fn clear(&self) {
+        self.bar.disable_steady_tick();
         self.bar.finish_and_clear();
     }
 
@@ -127,7 +131,7 @@ impl Watch for Progress {
         if self.show() {
             self.template("{spinner} {msg} {elapsed}");
             self.bar.set_message(pass);
-            self.bar.tick();
+            self.bar.enable_steady_tick(TURN);
         }
     }
 

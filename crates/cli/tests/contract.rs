@@ -152,6 +152,30 @@ fn every_verb_answers_in_words() {
 }
 
 #[test]
+fn few_or_no_rows_are_said_to_be_few_or_none() {
+    let (_folder, path) = lab();
+    let file = path.to_str().unwrap();
+    let text = |args: &[&str]| {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let dominators = text(&["dominators", file, "--limit", "0"]);
+    assert!(
+        !dominators.contains("dominates nothing") && dominators.contains(" more (--limit N)"),
+        "{dominators}"
+    );
+    assert_eq!(text(&["objects", file, "--search", "no such name"]), "No object fits.\n");
+    assert!(text(&["object", file, "3"]).contains("edges and by the root\n"));
+
+    let objects = check_json(&["objects", file, "--class", "Map"], "js-objects");
+    let id = objects["objects"][0]["id"].to_string();
+    assert!(!text(&["object", file, &id]).contains("by the root"));
+    let retainers = check_json(&["retainers", file, &id, "--limit", "0", "--depth", "2"], "js-retainers");
+    assert_eq!(retainers["retainers"][0]["retainers"].as_array().unwrap().len(), 1, "{retainers}");
+}
+
+#[test]
 fn the_same_answer_from_every_kind_of_input_and_any_number_of_threads() {
     let (folder, path) = lab();
     let text = std::fs::read(&path).unwrap_or_default();
@@ -209,6 +233,25 @@ fn damaged_files_give_a_part_and_exit_code_3() {
 }
 
 #[test]
+fn damage_of_a_filters_file_is_told_too() {
+    let (folder, path) = lab();
+    let cut = folder.path().join("cut.heapsnapshot");
+    let text = std::fs::read(&path).unwrap();
+    std::fs::write(&cut, &text[..text.len() / 2]).unwrap();
+    let output = run(&[
+        "summary",
+        path.to_str().unwrap(),
+        "--newer-than",
+        cut.to_str().unwrap(),
+        "--json",
+        "--limit",
+        "1",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(json(&output)["warnings"][0].as_str().unwrap().contains("cut.heapsnapshot"));
+}
+
+#[test]
 fn errors_say_what_why_and_what_to_do() {
     let (folder, path) = lab();
     let file = path.to_str().unwrap();
@@ -233,6 +276,10 @@ fn errors_say_what_why_and_what_to_do() {
         2,
         &["no folder `/no/such/folder`", "hint: "],
     );
+    check_error(&["export", file, "--nodes", folder_name], 2, &["it is a directory", "hint: "]);
+    check_error(&["summary", "-"], 2, &["0 bytes", "hint: nothing came through the pipe"]);
+    check_error(&["diff", "-", "-"], 2, &["only once", "hint: "]);
+    check_error(&["summary", "/no/\x1b[31m\nfile"], 2, &["`/no/\\u{1b}[31m\\nfile`"]);
     check_error(&["object", file, "abc"], 2, &["no object id"]);
     check_error(&["frobnicate"], 2, &["frobnicate"]);
 }

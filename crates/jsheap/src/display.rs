@@ -4,9 +4,7 @@ use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, StringId, Wtf8};
 
 use crate::heap::Heap;
 use crate::names::Known;
-
-/// A string is flattened until its text has this many UTF-16 units, as in DevTools.
-const MOST_FLATTENED: usize = 1024;
+use crate::ropes::Ropes;
 
 /// Longest name of a plain object, in UTF-16 units.
 const MOST_OF_OBJECT: usize = 100;
@@ -80,7 +78,7 @@ impl Heap {
     pub fn node_name(&self, node: NodeIdx) -> Vec<u8> {
         let snapshot = &self.snapshot;
         match snapshot.node_type(node) {
-            NodeType::CONCATENATED_STRING => self.flattened(node),
+            NodeType::CONCATENATED_STRING => self.ropes().text(snapshot, &self.names, node),
             NodeType::OBJECT if self.names.of_node(snapshot, node) == Known::Object => self.object_name(node),
             NodeType::NATIVE if self.detached.prefixed.contains(node.index()) => {
                 [b"Detached ", snapshot.raw_name_text(node).as_bytes()].concat()
@@ -102,6 +100,32 @@ impl Heap {
         }
     }
 
+    /// Whether a node's name contains a text, in upper or lower case: a search through many nodes, which looks at
+    /// each name of the file once.
+    pub fn name_search(&self, text: &str) -> impl FnMut(NodeIdx) -> bool + '_ {
+        let wanted = text.to_lowercase();
+        let contains = move |name: &[u8]| String::from_utf8_lossy(name).to_lowercase().contains(&wanted);
+        let mut known: Vec<Option<bool>> = vec![None; self.snapshot.strings.len()];
+        let mut ropes: rustc_hash::FxHashMap<NodeIdx, bool> = rustc_hash::FxHashMap::default();
+        move |node| {
+            let kind = self.snapshot.node_type(node);
+            let name = self.snapshot.raw_name(node);
+            let is_raw = kind != NodeType::CONCATENATED_STRING
+                && self.names.known(name) != Known::Object
+                && !self.detached.prefixed.contains(node.index());
+            match known.get_mut(name.index()) {
+                Some(answer) if is_raw => {
+                    *answer.get_or_insert_with(|| contains(self.snapshot.strings.get(name).as_bytes()))
+                }
+                _ if kind == NodeType::CONCATENATED_STRING => {
+                    let base = self.ropes().base(node);
+                    *ropes.entry(base).or_insert_with(|| contains(&self.node_name(base)))
+                }
+                _ => contains(&self.node_name(node)),
+            }
+        }
+    }
+
     /// The name of the node's class.
     pub fn class_name(&self, node: NodeIdx) -> &Wtf8 {
         self.classes.get(self.class_of(node)).name()
@@ -115,35 +139,9 @@ impl Heap {
         }
     }
 
-    /// The text of a concatenated string: its parts from left to right, as far as the limit.
-    fn flattened(&self, node: NodeIdx) -> Vec<u8> {
-        let snapshot = &self.snapshot;
-        let mut text = Vec::new();
-        let mut len = 0;
-        let mut open = vec![node];
-        // Ropes are as deep as the loop that built them, and a damaged file may close one into a ring.
-        let mut steps = 0;
-        while let Some(part) = open.pop() {
-            steps += 1;
-            if len >= MOST_FLATTENED || steps > 64 * MOST_FLATTENED {
-                break;
-            }
-            if snapshot.node_type(part) != NodeType::CONCATENATED_STRING {
-                let part = snapshot.raw_name_text(part);
-                text.extend_from_slice(part.as_bytes());
-                len += part.utf16_len();
-                continue;
-            }
-            let part_of = |wanted| {
-                snapshot.edges(part).find(|&edge| {
-                    snapshot.edge_type(edge) == EdgeType::Internal
-                        && snapshot.edge_name(edge).is_some_and(|name| self.names.known(name) == wanted)
-                })
-            };
-            open.extend(part_of(Known::Second).map(|edge| snapshot.edge_to(edge)));
-            open.extend(part_of(Known::First).map(|edge| snapshot.edge_to(edge)));
-        }
-        text
+    /// What the heap's concatenated strings have in common; worked out when it is first needed.
+    pub(crate) fn ropes(&self) -> &Ropes {
+        self.ropes.get_or_init(|| Ropes::new(&self.snapshot, &self.names))
     }
 
     /// `{a, b, …, y, z}`: properties from the front and the back in turn while they fit.

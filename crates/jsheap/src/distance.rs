@@ -3,7 +3,7 @@
 use twinheap_graph::{BitSet, prefetch};
 use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, Snapshot};
 
-use crate::edges::{is_strong, user_roots};
+use crate::edges::{is_strong, is_user_root};
 use crate::names::{Known, Names};
 
 /// The distance of a node that no strong edge reaches.
@@ -99,7 +99,11 @@ impl<'a> Search<'a> {
     /// Runs the search: from the user roots at distance 1, then from the root for what is left.
     pub(crate) fn run(&mut self, mut visit: impl FnMut(Option<(NodeIdx, EdgeIdx)>, NodeIdx, i32)) {
         let snapshot = self.snapshot;
-        let roots = user_roots(snapshot, self.names);
+        let roots = snapshot.edges(snapshot.root()).filter(|&edge| {
+            is_user_root(snapshot, self.names, snapshot.edge_to(edge))
+                && !(self.refuse)(snapshot.root(), edge)
+        });
+        let roots: Vec<NodeIdx> = roots.map(|edge| snapshot.edge_to(edge)).collect();
         for &node in &roots {
             self.decided.insert(node.index());
             visit(None, node, 1);

@@ -1,5 +1,7 @@
 //! A snapshot with everything DevTools computes when it loads one.
 
+use std::sync::OnceLock;
+
 use twinheap_graph::DominatorTree;
 use twinheap_snapshot::{Join, NodeIdx, Snapshot, WideColumn, sequential};
 
@@ -10,6 +12,7 @@ use crate::edges::{self, user_roots};
 use crate::interfaces::{self, Interfaces};
 use crate::names::Names;
 use crate::ownership::shallow_sizes;
+use crate::ropes::Ropes;
 use crate::statistics::{self, Statistics};
 
 /// Is told of the passes as they happen, possibly from two threads.
@@ -70,6 +73,7 @@ pub struct Heap {
     pub(crate) classes: ClassTable,
     /// Sizes by kind, without those that need the total.
     pub(crate) kinds: Statistics,
+    pub(crate) ropes: OnceLock<Ropes>,
 }
 
 /// The results of the passes that don't need the dominators.
@@ -142,6 +146,7 @@ impl Heap {
             interfaces,
             classes,
             kinds,
+            ropes: OnceLock::new(),
         }
     }
 

@@ -28,6 +28,7 @@ mod merged;
 mod names;
 mod ownership;
 mod retainers;
+mod ropes;
 mod sampled;
 mod statistics;
 mod texts;

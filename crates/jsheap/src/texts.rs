@@ -1,6 +1,6 @@
 //! Strings: which are large, and which are there more than once.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use twinheap_graph::BitSet;
 use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, StringTable};
 
@@ -31,38 +31,47 @@ const CUT_AT: usize = 1024;
 /// other strings, do not. From V8 14.9 on, a text that was cut is compared by its full length and hash too; before,
 /// strings that agree in their first 1024 units are taken for equal, which [`StringGroup::may_differ`] says.
 pub fn duplicate_strings(heap: &Heap) -> Vec<StringGroup> {
-    let mut groups: FxHashMap<(Vec<u8>, Vec<u8>), Vec<NodeIdx>> = FxHashMap::default();
-    let strings = &heap.snapshot.strings;
+    let snapshot = &heap.snapshot;
+    let strings = &snapshot.strings;
     let canonical = canonical_ids(strings);
+    // By text, and for texts that were cut also by what else V8 tells of them.
+    let mut whole: FxHashMap<Vec<u8>, Vec<NodeIdx>> = FxHashMap::default();
+    let mut cut: FxHashMap<(Vec<u8>, Vec<u8>), Vec<NodeIdx>> = FxHashMap::default();
     // Most strings are flat, whole and alone with their text: count first, and look at texts only where needed.
     let mut flat: Vec<NodeIdx> = Vec::new();
     let mut copies = vec![0u32; strings.len()];
-    for node in heap.snapshot.nodes() {
-        if !counts(heap, node) {
-            continue;
-        }
+    // The nodes of a rope share a text from some length on: put it together once.
+    let mut ropes: FxHashMap<NodeIdx, Vec<NodeIdx>> = FxHashMap::default();
+    for node in snapshot.nodes().filter(|&node| counts(heap, node)) {
         let exact = full_identity(heap, node);
-        let name = heap.snapshot.raw_name(node).index();
-        if exact.is_empty() && heap.snapshot.node_type(node) == NodeType::STRING && name < canonical.len() {
+        let name = snapshot.raw_name(node).index();
+        if !exact.is_empty() {
+            cut.entry((heap.node_name(node), exact)).or_default().push(node);
+        } else if snapshot.node_type(node) == NodeType::CONCATENATED_STRING {
+            ropes.entry(heap.ropes().base(node)).or_default().push(node);
+        } else if name < canonical.len() {
             flat.push(node);
             copies[canonical[name] as usize] += 1;
-        } else {
-            groups.entry((heap.node_name(node), exact)).or_default().push(node);
         }
     }
-    let elsewhere: FxHashSet<Vec<u8>> =
-        groups.keys().filter(|(_, exact)| exact.is_empty()).map(|(text, _)| text.clone()).collect();
+    for (base, nodes) in ropes {
+        whole.entry(heap.node_name(base)).or_default().extend(nodes);
+    }
     for node in flat {
-        let name = heap.snapshot.raw_name(node);
+        let name = snapshot.raw_name(node);
         let text = strings.get(name).as_bytes();
-        if copies[canonical[name.index()] as usize] > 1 || elsewhere.contains(text) {
-            groups.entry((text.to_vec(), Vec::new())).or_default().push(node);
+        if let Some(nodes) = whole.get_mut(text) {
+            nodes.push(node);
+        } else if copies[canonical[name.index()] as usize] > 1 {
+            whole.insert(text.to_vec(), vec![node]);
         }
     }
-    let mut list: Vec<StringGroup> = groups
-        .into_iter()
-        .filter(|(_, nodes)| nodes.len() > 1)
-        .map(|((text, exact), nodes)| group(heap, text, exact.is_empty(), nodes))
+    let whole = whole.into_iter().map(|(text, nodes)| (text, true, nodes));
+    let cut = cut.into_iter().map(|((text, _), nodes)| (text, false, nodes));
+    let mut list: Vec<StringGroup> = whole
+        .chain(cut)
+        .filter(|(_, _, nodes)| nodes.len() > 1)
+        .map(|(text, inexact, nodes)| group(heap, text, inexact, nodes))
         .collect();
     list.sort_by(|a, b| b.shallow_size.cmp(&a.shallow_size).then_with(|| a.text.cmp(&b.text)));
     list
@@ -125,7 +134,7 @@ fn is_flattened(heap: &Heap, node: NodeIdx) -> bool {
             && snapshot
                 .edge_name(edge)
                 .is_some_and(|name| matches!(heap.names.known(name), Known::First | Known::Second))
-            && heap.node_name(snapshot.edge_to(edge)).is_empty()
+            && heap.ropes().units(snapshot, snapshot.edge_to(edge)) == 0
     })
 }
 

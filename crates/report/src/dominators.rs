@@ -109,7 +109,7 @@ pub fn dominators_text(
     } else {
         (node_table(describer, &view.children[..view.children.len().min(most)], style), view.children.len())
     };
-    if table.is_empty() {
+    if view.children.is_empty() {
         out.push_str("It dominates nothing.\n");
         return out;
     }

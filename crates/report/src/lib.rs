@@ -23,7 +23,8 @@ pub use export::write_nodes_tsv;
 pub use names::clean;
 pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};
 pub use paths::{
-    MergedView, RetainerNode, merged_json, merged_text, path_json, path_text, retainers_json, retainers_text,
+    MergedView, NoPath, RetainerNode, merged_json, merged_text, path_json, path_text, retainers_json,
+    retainers_text,
 };
 pub use sampling::{sampling_json, sampling_text};
 pub use strings::{StringsView, strings_json, strings_text};

@@ -1,8 +1,8 @@
 //! `objects` and `object`.
 
 use serde::Serialize;
-use twinheap_jsheap::Link;
-use twinheap_snapshot::NodeIdx;
+use twinheap_jsheap::{Heap, Link};
+use twinheap_snapshot::{EdgeType, NodeIdx};
 
 use crate::describe::{Describer, EdgeJson, NodeJson, distance_words};
 use crate::names::clean;
@@ -40,6 +40,9 @@ pub fn objects_json<'a>(
 
 /// A list of objects in words.
 pub fn objects_text(describer: &Describer<'_>, nodes: &[NodeIdx], total: usize, style: &Style) -> String {
+    if total == 0 {
+        return "No object fits.\n".to_owned();
+    }
     let mut out = node_table(describer, nodes, style).render(style);
     if total > nodes.len() {
         let rest = style.count((total - nodes.len()) as u64);
@@ -156,7 +159,8 @@ pub fn object_text(describer: &Describer<'_>, view: &ObjectView<'_>, style: &Sty
         style.count(u64::from(heap.dominated_count(node)) + 1),
         describer.node_words(heap.dominator(node), 60),
     );
-    out.push_str(&format!("\nheld by {} edges\n", style.count(view.retainers.len() as u64)));
+    let by_root = if is_held_by_root(heap, node) { " and by the root" } else { "" };
+    out.push_str(&format!("\nheld by {} edges{by_root}\n", style.count(view.retainers.len() as u64)));
     out.push_str(&link_table(describer, view.retainers, style, 5, "of").render(style));
     out.push_str(&format!("\nrefers by {} edges\n", style.count(view.children.len() as u64)));
     out.push_str(&link_table(describer, view.children, style, most, "to").render(style));
@@ -164,6 +168,15 @@ pub fn object_text(describer: &Describer<'_>, view: &ObjectView<'_>, style: &Sty
         out.push_str(&style.dim(&format!("… {} more edges (--limit N)\n", style.count(rest as u64))));
     }
     out
+}
+
+/// The root is no retainer in the lists, as in DevTools, but its strong edges hold.
+fn is_held_by_root(heap: &Heap, node: NodeIdx) -> bool {
+    let snapshot = &heap.snapshot;
+    snapshot.edges(snapshot.root()).any(|edge| {
+        let is_strong = !matches!(snapshot.edge_type(edge), EdgeType::Weak | EdgeType::Invisible);
+        is_strong && snapshot.edge_to(edge) == node
+    })
 }
 
 pub(crate) fn link_table(

@@ -15,7 +15,7 @@ struct PathDocument<'a> {
     kind: &'static str,
     file: &'a str,
     id: u64,
-    /// False if only weak edges lead there; then there are no nodes.
+    /// False if no path leads there; then there are no nodes.
     reachable: bool,
     nodes: Vec<StepJson>,
     warnings: &'a [String],
@@ -59,14 +59,39 @@ pub fn path_json<'a>(
 /// A path longer than this is shown with its middle left out: linked lists have paths of a million steps.
 const MOST_STEPS: usize = 60;
 
+/// Why no path leads to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPath {
+    /// Nothing strong holds it.
+    WeaklyHeld,
+    /// All paths go through objects that the user wants ignored.
+    AllIgnored,
+    /// The file is damaged: what holds it may be missing.
+    Damaged,
+}
+
+impl NoPath {
+    /// Completes "The object …" and "They …".
+    fn words(self) -> &'static str {
+        match self {
+            NoPath::WeaklyHeld => "held by weak edges only: the next garbage collection may free it",
+            NoPath::AllIgnored => "reached through ignored objects only",
+            NoPath::Damaged => "not reached from the roots in this file, which is damaged",
+        }
+    }
+}
+
 /// A path in words, a line a step.
-pub fn path_text(describer: &Describer<'_>, node: NodeIdx, path: Option<&[Step]>, style: &Style) -> String {
+pub fn path_text(
+    describer: &Describer<'_>,
+    node: NodeIdx,
+    path: Result<&[Step], NoPath>,
+    style: &Style,
+) -> String {
     let heap = describer.heap;
-    let Some(path) = path else {
-        return format!(
-            "{} is held by weak edges only: the next garbage collection may free it.\n",
-            describer.node_words(node, 100)
-        );
+    let path = match path {
+        Ok(path) => path,
+        Err(why) => return format!("{} is {}.\n", describer.node_words(node, 100), why.words()),
     };
     let mut out = String::new();
     let hidden = path.len().saturating_sub(MOST_STEPS);
@@ -94,8 +119,10 @@ pub struct MergedView<'a> {
     pub class: &'a str,
     /// Instances asked for.
     pub instances: usize,
-    /// Instances that no strong path reaches.
+    /// Instances that no path reaches.
     pub unreachable: usize,
+    /// Why not.
+    pub no_path: NoPath,
     /// The tree; parents before children.
     pub steps: &'a [MergedStep],
 }
@@ -203,10 +230,8 @@ pub fn merged_text(describer: &Describer<'_>, view: &MergedView<'_>, style: &Sty
         style.size(total),
     );
     if view.unreachable > 0 {
-        out.push_str(&format!(
-            "{} of them are held by weak edges only\n",
-            style.count(view.unreachable as u64)
-        ));
+        let many = style.count(view.unreachable as u64);
+        out.push_str(&format!("{many} of them are {}\n", view.no_path.words()));
     }
     out.push_str("\ninstances    retained\n");
     // Depth first, but only forks indent: a long chain stays on the screen.

@@ -371,7 +371,7 @@ fn node_type_map(names: &[String]) -> Result<(Vec<u8>, Vec<String>), String> {
         let ours = match NODE_TYPES.iter().position(|known| known == name) {
             Some(known) => known,
             None => {
-                extra.push(name.clone());
+                extra.push(presentable(name));
                 NODE_TYPES.len() + extra.len() - 1
             }
         };
@@ -384,6 +384,12 @@ fn node_type_map(names: &[String]) -> Result<(Vec<u8>, Vec<String>), String> {
         map.push(ours as u8);
     }
     Ok((map, extra))
+}
+
+/// An unknown type's name as it can be shown and stand in a table: short, and without control characters.
+fn presentable(name: &str) -> String {
+    const MOST_CHARS: usize = 64;
+    name.chars().take(MOST_CHARS).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -408,6 +414,16 @@ mod tests {
         assert_eq!(header.extra_node_types, ["tomorrow"]);
         assert_eq!(header.location.unwrap().line, 3);
         assert_eq!(header.extra_native_bytes, Some(7));
+    }
+
+    #[test]
+    fn unknown_type_names_can_be_shown() {
+        let odd = NODE24.replace("tomorrow", &format!("a\\tb\\n\\u001b[31m{}", "x".repeat(100)));
+        let header = Header::parse(odd.as_bytes()).unwrap();
+        assert_eq!(header.node_types, [0, 1, 2, 16]);
+        let name = &header.extra_node_types[0];
+        assert!(name.starts_with("a\u{FFFD}b\u{FFFD}\u{FFFD}[31mx"), "{name}");
+        assert_eq!(name.chars().count(), 64);
     }
 
     #[test]

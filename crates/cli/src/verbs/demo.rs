@@ -1,7 +1,7 @@
 //! `twinheap demo`: the sample server, its snapshots, and what they show.
 
 use twinheap_jsheap::{Growth, Heap, Paths, independent, steady_growth};
-use twinheap_report::{Describer, clean, path_text};
+use twinheap_report::{Describer, NoPath, clean, path_text};
 use twinheap_snapshot::Wtf8;
 
 use crate::args::Global;
@@ -71,7 +71,9 @@ fn verdict(heaps: &[&Heap], growth: &[Growth], output: &Output, node_version: &s
             style.size(suspect.retained_sizes.last().copied().unwrap_or(0)),
         ));
         let path = paths.to(suspect.example);
-        for line in path_text(&describer, suspect.example, path.as_deref(), style).lines() {
+        for line in
+            path_text(&describer, suspect.example, path.as_deref().ok_or(NoPath::WeaklyHeld), style).lines()
+        {
             out.push_str(&format!("    {line}\n"));
         }
     }

@@ -4,11 +4,16 @@ use twinheap_jsheap::{Work, diff};
 use twinheap_report::{diff_json, diff_text};
 
 use crate::args::{DiffArgs, Global};
+use crate::failure::{DAMAGED, Failure};
 use crate::load::{load, resources};
 use crate::output::Output;
 use crate::progress::Progress;
 
 pub(crate) fn run(args: &DiffArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
+    if args.base.as_os_str() == "-" && args.new.as_os_str() == "-" {
+        let what = "can't compare standard input with itself: it can be read only once";
+        return Err(Failure::new(what).hint("give one of the two snapshots as a file").into());
+    }
     let progress = Progress::new(global);
     let base = load(&args.base, global, &progress)?;
     let new = load(&args.new, global, &progress)?;
@@ -45,5 +50,5 @@ pub(crate) fn run(args: &DiffArgs, global: &Global, output: &Output) -> anyhow::
         output.warning(warning);
     }
     let is_damaged = base.notes.is_damaged || new.notes.is_damaged;
-    Ok(if is_damaged { crate::failure::DAMAGED } else { 0 })
+    Ok(if is_damaged { DAMAGED } else { 0 })
 }

@@ -18,7 +18,11 @@ const BUFFER: usize = 1 << 20;
 pub(crate) fn run(args: &ExportArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let target = &args.nodes;
     let to_stdout = target.as_os_str() == "-";
-    // A folder that is not there is noticed before the work.
+    // What can't be written is noticed before the work.
+    if !to_stdout && target.is_dir() {
+        let what = format!("can't write `{}`: it is a directory", target.display());
+        return Err(Failure::new(what).hint("name a file in it").into());
+    }
     if !to_stdout && let Some(folder) = target.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
         let what = format!("can't write `{}`: there is no folder `{}`", target.display(), folder.display());
         return Err(Failure::new(what).hint("make the folder first, or name another one").into());

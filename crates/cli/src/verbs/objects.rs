@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use twinheap_jsheap::{Heap, children, retainers};
+use twinheap_jsheap::{children, retainers};
 use twinheap_report::{Describer, ObjectView, object_json, object_text, objects_json, objects_text};
 use twinheap_snapshot::NodeIdx;
 
@@ -14,11 +14,15 @@ use crate::verbs::select::{Selection, classes};
 
 pub(crate) fn run(args: &ObjectsArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
-    let loaded = load(&args.file.file, global, &progress)?;
+    let mut loaded = load(&args.file.file, global, &progress)?;
     let heap = &loaded.heap;
     let wanted = args.class.as_deref().map(|class| classes(heap, class)).transpose()?;
-    let selection = Selection::from_args(&args.filter, heap, global, output)?.map(|s| s.nodes(heap));
-    let search = args.search.as_ref().map(|text| text.to_lowercase());
+    let mut selection = Selection::from_args(&args.filter, heap, global, output)?;
+    if let Some(selection) = &mut selection {
+        selection.tell(&mut loaded.notes);
+    }
+    let selection = selection.map(|s| s.nodes(heap));
+    let mut search = args.search.as_ref().map(|text| heap.name_search(text));
     // As in DevTools, what has no size is not listed, unless the class was asked for.
     let mut nodes: Vec<NodeIdx> = heap
         .snapshot
@@ -26,7 +30,7 @@ pub(crate) fn run(args: &ObjectsArgs, global: &Global, output: &Output) -> anyho
         .filter(|&node| heap.shallow_size(node) > 0)
         .filter(|&node| wanted.as_ref().is_none_or(|list| list.contains(&heap.class_of(node))))
         .filter(|&node| selection.as_ref().is_none_or(|set| set.contains(node.index())))
-        .filter(|&node| search.as_ref().is_none_or(|text| name_contains(heap, node, text)))
+        .filter(|&node| search.as_mut().is_none_or(|fits| fits(node)))
         .collect();
     let total = nodes.len();
     let snapshot = &heap.snapshot;
@@ -46,10 +50,6 @@ pub(crate) fn run(args: &ObjectsArgs, global: &Global, output: &Output) -> anyho
         output.text(&objects_text(&describer, &nodes, total, &output.style))?;
     }
     Ok(notes.conclude(output))
-}
-
-fn name_contains(heap: &Heap, node: NodeIdx, lower: &str) -> bool {
-    String::from_utf8_lossy(&heap.node_name(node)).to_lowercase().contains(lower)
 }
 
 pub(crate) fn run_one(args: &ObjectArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {

@@ -1,7 +1,7 @@
 //! `twinheap path`.
 
 use twinheap_jsheap::{Paths, Work, merged_paths};
-use twinheap_report::{Describer, MergedView, merged_json, merged_text, path_json, path_text};
+use twinheap_report::{Describer, MergedView, NoPath, merged_json, merged_text, path_json, path_text};
 use twinheap_snapshot::NodeIdx;
 
 use crate::args::{Global, PathArgs};
@@ -23,6 +23,11 @@ pub(crate) fn run(args: &PathArgs, global: &Global, output: &Output) -> anyhow::
     let work = Work { nodes, edges, bytes: 4 * edges + 12 * nodes };
     let paths = progress.pass("paths", work, || Paths::new(heap, &ignored));
     let describer = Describer::new(heap);
+    let no_path = match () {
+        () if !ignored.is_empty() => NoPath::AllIgnored,
+        () if notes.is_damaged => NoPath::Damaged,
+        () => NoPath::WeaklyHeld,
+    };
 
     if let Some(target) = target {
         let path = paths.to(target);
@@ -30,7 +35,7 @@ pub(crate) fn run(args: &PathArgs, global: &Global, output: &Output) -> anyhow::
         if global.json {
             output.json(&path_json(&describer, &notes.file, target, path.as_deref(), &notes.warnings))?;
         } else {
-            output.text(&path_text(&describer, target, path.as_deref(), &output.style))?;
+            output.text(&path_text(&describer, target, path.as_deref().ok_or(no_path), &output.style))?;
         }
         return Ok(notes.conclude(output));
     }
@@ -45,6 +50,7 @@ pub(crate) fn run(args: &PathArgs, global: &Global, output: &Output) -> anyhow::
         class: args.merge.as_deref().unwrap_or_default(),
         instances: instances.len(),
         unreachable: instances.len() - reached,
+        no_path,
         steps: &steps,
     };
     if global.json {

@@ -35,7 +35,8 @@ fn open_nearest(heap: &Heap, node: NodeIdx, depth: u32, limit: usize) -> (usize,
     for _ in 0..depth {
         let mut links = retainers(heap, at);
         let total = links.len();
-        links.truncate(limit);
+        // The one that is opened is listed whatever the limit: the levels below hang from it.
+        links.truncate(limit.max(1));
         let next = links.first().map(|link| link.node);
         levels.push((total, links));
         match next {

@@ -7,12 +7,14 @@ use twinheap_report::clean;
 
 use crate::args::{FilterArgs, FilterKind, Global};
 use crate::failure::Failure;
-use crate::load::{load, node_by_id};
+use crate::load::{Notes, node_by_id, parse};
 use crate::output::Output;
 use crate::progress::Progress;
 
 /// A filter with the nodes it lets through.
 pub(crate) struct Selection {
+    /// What there is to say about other files that were read for it.
+    notes: Vec<Notes>,
     /// Completes the sentence "Only …".
     pub(crate) words: String,
     pub(crate) filter: Filter,
@@ -26,7 +28,8 @@ impl Selection {
         global: &Global,
         output: &Output,
     ) -> anyhow::Result<Option<Selection>> {
-        let selection = |words: &str, filter| Ok(Some(Selection { words: words.to_owned(), filter }));
+        let selection =
+            |words: &str, filter| Ok(Some(Selection { words: words.to_owned(), filter, notes: Vec::new() }));
         if let Some(kind) = args.filter {
             return match kind {
                 FilterKind::DuplicatedStrings => {
@@ -56,7 +59,9 @@ impl Selection {
         if args.newer_than.is_none() && args.older_than.is_none() {
             return Ok(None);
         }
-        let limit = |text: &Option<String>| text.as_deref().map(|t| last_id(t, global)).transpose();
+        let mut notes = Vec::new();
+        let mut limit =
+            |text: &Option<String>| text.as_deref().map(|t| last_id(t, global, &mut notes)).transpose();
         let (after, until) = (limit(&args.newer_than)?, limit(&args.older_than)?);
         let words = match (&args.newer_than, &args.older_than) {
             (Some(a), Some(b)) => format!("what was allocated between {a} and {b}"),
@@ -65,7 +70,15 @@ impl Selection {
             (None, None) => return Ok(None),
         };
         let filter = Filter::Allocated { after: after.unwrap_or(0), until: until.unwrap_or(u64::MAX) };
-        Ok(Some(Selection { words, filter }))
+        Ok(Some(Selection { words, filter, notes }))
+    }
+
+    /// Hands what there is to say about other files over to the notes of the main one.
+    pub(crate) fn tell(&mut self, main: &mut Notes) {
+        for other in self.notes.drain(..) {
+            main.is_damaged |= other.is_damaged;
+            main.warnings.extend(other.warnings.iter().map(|w| format!("{}: {w}", other.file)));
+        }
     }
 
     /// The nodes the filter lets through.
@@ -74,15 +87,16 @@ impl Selection {
     }
 }
 
-/// The last id that a snapshot saw: a number, or a file to look into.
-fn last_id(text: &str, global: &Global) -> anyhow::Result<u64> {
+/// The last id that a snapshot saw: a number, or a file to look into. Only its ids count, so it is not analysed.
+fn last_id(text: &str, global: &Global, notes: &mut Vec<Notes>) -> anyhow::Result<u64> {
     if let Ok(id) = text.strip_prefix('@').unwrap_or(text).parse() {
         return Ok(id);
     }
     let progress = Progress::new(global);
-    let other = load(Path::new(text), global, &progress)?;
+    let (snapshot, about) = parse(Path::new(text), global, &progress)?;
     progress.clear();
-    Ok(other.heap.snapshot.max_js_object_id())
+    notes.push(about);
+    Ok(snapshot.max_js_object_id())
 }
 
 fn native_context(text: &str, heap: &Heap, output: &Output) -> anyhow::Result<Option<Selection>> {
@@ -96,6 +110,7 @@ fn native_context(text: &str, heap: &Heap, output: &Output) -> anyhow::Result<Op
         Some(context) => Ok(Some(Selection {
             words: format!("what belongs to the native context @{}", heap.snapshot.id(context.node)),
             filter: Filter::NativeContext(context.node),
+            notes: Vec::new(),
         })),
         None => {
             let list: Vec<String> = contexts

@@ -11,7 +11,7 @@ use crate::verbs::select::Selection;
 
 pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
-    let loaded = match load_any(&args.file.file, global, &progress)? {
+    let mut loaded = match load_any(&args.file.file, global, &progress)? {
         Loaded::Heap(loaded) => loaded,
         Loaded::Sampling(profile, notes) => {
             progress.finish(global, output)?;
@@ -25,7 +25,10 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
         }
     };
     let heap = &loaded.heap;
-    let selection = Selection::from_args(&args.filter, heap, global, output)?;
+    let mut selection = Selection::from_args(&args.filter, heap, global, output)?;
+    if let Some(selection) = &mut selection {
+        selection.tell(&mut loaded.notes);
+    }
     let nodes = selection.as_ref().map(|s| s.nodes(heap));
     let n = heap.snapshot.node_count() as u64;
     let work = |bytes| Work { nodes: n, edges: 0, bytes };
