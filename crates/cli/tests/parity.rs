@@ -63,7 +63,7 @@ fn node_26() {
 #[test]
 fn fixtures() {
     let lab = Lab::new("fixtures");
-    let names = ["node12", "node14", "node16", "node24-a", "node24-b", "deno-v8-15"];
+    let names = ["node12", "node14", "node16", "node24-a", "node24-b", "deno-v8-15", "chromium"];
     let files: Vec<_> = names.iter().map(|name| unpack_fixture(&lab, name)).collect();
     let pairs = [(files[3].clone(), files[4].clone())];
     check(lab, &files, &pairs, &[]);
@@ -85,7 +85,7 @@ fn random_graphs() {
 #[test]
 fn questions_about_fixtures() {
     let lab = Lab::new("questions");
-    let names = ["node12", "node16", "node24-a", "deno-v8-15"];
+    let names = ["node12", "node16", "node24-a", "deno-v8-15", "chromium"];
     let files: Vec<_> = names.iter().map(|name| unpack_fixture(&lab, name)).collect();
     check_questions(lab, &files, 20);
 }
