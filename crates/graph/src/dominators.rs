@@ -244,31 +244,32 @@ fn predecessors(search: &mut Search<'_>) -> Predecessors {
 
 /// The reached nodes in preorder, and the number of the immediate dominator of each; that of the root is 0.
 fn semi_nca(mut search: Search<'_>) -> (Vec<u32>, Vec<u32>) {
-    let preds = predecessors(&mut search);
+    let Predecessors { mut first, from } = predecessors(&mut search);
     let Search { vertex, parent, keep, slots, .. } = search;
     drop((keep, slots));
     let n = vertex.len();
-    let mut semi = vec![0u32; n];
     let mut forest: Vec<Link> = parent.iter().map(|&ancestor| Link { ancestor, label: 0 }).collect();
     let mut path = Vec::new();
 
     for w in (1..n as u32).rev() {
         let mut best = parent[w as usize];
-        let list = preds.first[w as usize] as usize..preds.first[w as usize + 1] as usize;
-        for &v in &preds.from[list] {
+        let list = first[w as usize] as usize..first[w as usize + 1] as usize;
+        for &v in &from[list] {
             // Numbers up to `w` are not in the forest yet, so they stand for themselves.
             let candidate = if v <= w { v } else { evaluate(v, w, &mut forest, &mut path) };
             best = best.min(candidate);
         }
-        semi[w as usize] = best;
+        // The end of this list is not needed any more: the semidominator of `w` takes its place.
+        first[w as usize + 1] = best;
         forest[w as usize].label = best;
     }
-    drop((preds, forest));
+    drop((from, forest));
 
     let mut idom = parent;
     for w in 1..n {
+        let semi = first[w + 1];
         let mut d = idom[w];
-        while d > semi[w] {
+        while d > semi {
             d = idom[d as usize];
         }
         idom[w] = d;
