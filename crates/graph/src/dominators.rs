@@ -89,31 +89,33 @@ impl<'a> Search<'a> {
     /// Follows one edge of the root, and from there everything that `counts` lets through: it gets the source and
     /// the edge.
     pub fn follow(&mut self, edge: usize, counts: impl FnMut(u32, usize) -> bool) {
-        let to = self.graph.to[edge];
-        let slot = &mut self.slots[to as usize];
-        match slot.number {
-            NONE => self.reach(to, 0),
-            0 => {}
-            _ => {
-                slot.list += 1;
-                self.keep.insert(edge);
-            }
+        if self.enter(self.graph.to[edge]) {
+            self.keep.insert(edge);
         }
         self.run(counts);
     }
 
     /// As [`Search::follow`], for an edge from the root that the graph does not have.
     pub fn follow_extra(&mut self, to: u32, counts: impl FnMut(u32, usize) -> bool) {
+        if self.enter(to) {
+            self.extra.push(to);
+        }
+        self.run(counts);
+    }
+
+    /// Takes an edge from the root to `to`. True if the node was reached before: then the edge belongs in its list.
+    fn enter(&mut self, to: u32) -> bool {
         let slot = &mut self.slots[to as usize];
         match slot.number {
             NONE => self.reach(to, 0),
+            // The root itself: nothing dominates it.
             0 => {}
             _ => {
                 slot.list += 1;
-                self.extra.push(to);
+                return true;
             }
         }
-        self.run(counts);
+        false
     }
 
     fn reach(&mut self, node: u32, parent: u32) {
