@@ -5,6 +5,7 @@
 //! nothing piles up on our side, and a slow disk slows the reading down.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,8 @@ pub(crate) struct Cdp {
     stop: &'static AtomicBool,
     /// Workers that came or went while somebody waited for something else.
     missed: Vec<Incoming>,
+    /// The process waits for us to hang up.
+    is_leaving: bool,
 }
 
 impl Cdp {
@@ -112,7 +115,13 @@ impl Cdp {
             .max_frame_size(Some(LONGEST_MESSAGE));
         let handshake = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
         let (socket, _) = handshake.await.map_err(|e| CdpError::Protocol(e.to_string()))?;
-        Ok(Cdp { socket, next_id: 0, wrapped: FxHashMap::default(), stop, missed: Vec::new() })
+        let (wrapped, missed) = (FxHashMap::default(), Vec::new());
+        Ok(Cdp { socket, next_id: 0, wrapped, stop, missed, is_leaving: false })
+    }
+
+    /// True once the process has said that it wants to exit: it answers no more, and waits for our end.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     /// The flag that stops the waiting.
@@ -206,7 +215,8 @@ impl Cdp {
         value_of(&mut result)
     }
 
-    /// The next thing that comes before the deadline; `None` if nothing does.
+    /// The next thing that comes before the deadline; `None` if nothing does. Nothing is lost if it is not awaited
+    /// to its end.
     ///
     /// # Errors
     /// If the connection breaks or the user stops.
@@ -226,7 +236,10 @@ impl Cdp {
             };
             match message {
                 Message::Text(text) => match self.understand(text.as_str())? {
-                    Incoming::Leaving => return Err(CdpError::Closed("the process is exiting".to_owned())),
+                    Incoming::Leaving => {
+                        self.is_leaving = true;
+                        return Err(CdpError::Closed("the process is exiting".to_owned()));
+                    }
                     incoming => return Ok(Some(incoming)),
                 },
                 Message::Close(_) => {
@@ -273,6 +286,24 @@ impl Cdp {
                 Ok(Incoming::Detached { session: detached.session_id })
             }
             method => event(method, params),
+        }
+    }
+}
+
+/// Waits for something that is not the inspector, as long as the user wants.
+///
+/// # Errors
+/// If the user stops it.
+pub(crate) async fn unless_stopped<T>(
+    stop: &AtomicBool,
+    work: impl Future<Output = T>,
+) -> Result<T, CdpError> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(POLL, &mut work).await {
+            Ok(result) => return Ok(result),
+            Err(_) if stop.load(Ordering::Relaxed) => return Err(CdpError::Interrupted),
+            Err(_) => {}
         }
     }
 }

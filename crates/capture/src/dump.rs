@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::cdp::{CdpError, Incoming};
+use crate::cdp::{CdpError, Incoming, unless_stopped};
 use crate::error::CaptureError;
 use crate::safety::{self, Kind, Level, Limit, Limits, Prediction, Refusal, Room};
 use crate::session::{Isolate, Session};
@@ -210,8 +210,9 @@ impl Session {
             "exposeInternals": options.snapshot.expose_internals,
             "captureNumericValue": options.snapshot.numeric_values,
         });
+        let stop = self.cdp.stop();
+        let before = self.active_time(isolate).await?;
         let began = Instant::now();
-        self.watch_pauses(isolate).await?;
         let snapshot = self.cdp.send(to, "HeapProfiler.takeHeapSnapshot", params).await?;
         let mut bytes = 0;
         loop {
@@ -222,7 +223,7 @@ impl Session {
             match incoming {
                 Incoming::Chunk(chunk) => {
                     bytes += chunk.len() as u64;
-                    sink.send(chunk).await?;
+                    unless_stopped(stop, sink.send(chunk)).await??;
                     watch(Progress::Writing { bytes, expected });
                 }
                 Incoming::Progress { done, total } => watch(Progress::Walking { done, total }),
@@ -238,9 +239,18 @@ impl Session {
                 event => self.note(event),
             }
         }
-        // Without a measurement we know at least when we asked and when the answer came.
-        let pause = self.longest_pause(isolate).await?.unwrap_or_else(|| began.elapsed());
-        Ok((sink.finish().await?, pause))
+        // When we asked and when the answer came is known in any case.
+        let took = began.elapsed();
+        let after = match self.active_time(isolate).await {
+            Err(error) if error.is_interruption() => return Err(error),
+            // The snapshot is whole, whatever becomes of the thread now.
+            after => after.ok().flatten(),
+        };
+        let pause = match (before, after) {
+            (Some(before), Some(after)) => after.saturating_sub(before).min(took),
+            _ => took,
+        };
+        Ok((unless_stopped(stop, sink.finish()).await??, pause))
     }
 }
 

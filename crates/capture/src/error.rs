@@ -66,6 +66,14 @@ pub enum CaptureError {
         /// Why.
         reason: String,
     },
+    /// Copies of the process were killed, and it would go the same way itself.
+    #[error(
+        "no pause-free snapshot of {thread}: the copies of the process were killed, as the kernel does when memory runs out"
+    )]
+    CopyKilled {
+        /// The thread's name.
+        thread: String,
+    },
     /// The system refuses something.
     #[error("{what}: {error}")]
     Io {
@@ -101,6 +109,11 @@ impl CaptureError {
             CaptureError::NoSuchThread { .. } => "use one of these names with --thread".into(),
             CaptureError::PauseFree { .. } => {
                 "without --pause-free the process stands still, but the snapshot is as good; --fallback does that by itself"
+                    .into()
+            }
+            CaptureError::CopyKilled { .. } => {
+                "the process is unharmed; an ordinary snapshot would take as much memory and could get it killed: raise \
+                 the limit of its container or service first"
                     .into()
             }
             CaptureError::Io { .. } => "see the system's message".into(),

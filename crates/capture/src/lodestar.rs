@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::cdp::CdpError;
+use crate::cdp::{CdpError, unless_stopped};
 use crate::complete::Complete;
 use crate::error::CaptureError;
 use crate::http::{self, Answer};
@@ -124,18 +124,7 @@ pub async fn lodestar_dump(
         "{prefix}/eth/v1/lodestar/write_heapdump?thread={thread}&dirpath={}",
         percent_encoded(dirpath)
     );
-    let request = http::request(address, Method::POST, &path, PATIENCE);
-    tokio::pin!(request);
-    let answer = loop {
-        tokio::select! {
-            answer = &mut request => break answer?,
-            () = tokio::time::sleep(POLL) => {
-                if stop.load(Ordering::Relaxed) {
-                    return Err(CdpError::Interrupted.into());
-                }
-            }
-        }
-    };
+    let answer = unless_stopped(stop, http::request(address, Method::POST, &path, PATIENCE)).await??;
     Ok(understand(&answer, address, thread)?)
 }
 
@@ -222,12 +211,12 @@ pub async fn follow(
         bytes += read as u64;
         complete.feed(&piece);
         if let Some(sink) = &mut sink {
-            sink.send(piece).await?;
+            unless_stopped(stop, sink.send(piece)).await??;
         }
         watch(bytes);
     }
     match sink {
-        Some(sink) => Ok(sink.finish().await?),
+        Some(sink) => Ok(unless_stopped(stop, sink.finish()).await??),
         None => Ok(Written { json_bytes: bytes, bytes }),
     }
 }

@@ -5,17 +5,16 @@
 //! one, because a garbage collection was under way at the fork, it ends, and we fork again a little later.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
 
 use crate::agent::{self, GET, PLACE};
-use crate::cdp::{Cdp, CdpError};
+use crate::cdp::{Address, Cdp, CdpError, Incoming, unless_stopped};
 use crate::dump::{DumpOptions, Method, Progress, Watch};
 use crate::error::CaptureError;
 use crate::process;
@@ -41,6 +40,8 @@ const PIECE: usize = 64 << 10;
 /// Why an attempt failed, and whether another one may succeed.
 enum Failed {
     Again(&'static str),
+    /// By the kernel, or by somebody who looked for a process to kill.
+    Killed,
     For(CaptureError),
 }
 
@@ -67,6 +68,7 @@ impl Session {
         agent::load(&mut self.cdp, &isolate.address).await?.map_err(impossible)?;
         let mut longest_pause = Duration::ZERO;
         let mut last = "";
+        let mut was_killed = false;
         for attempt in 1..=ATTEMPTS {
             if attempt > 1 {
                 watch(Progress::Again { attempt, reason: last });
@@ -78,6 +80,11 @@ impl Session {
                     return Ok((written, longest_pause, Method::PauseFree { attempts: attempt }));
                 }
                 Err(Failed::Again(reason)) => last = reason,
+                // Once may be bad luck; more often only makes the memory scarcer for everybody.
+                Err(Failed::Killed) if was_killed => {
+                    return Err(CaptureError::CopyKilled { thread: isolate.thread.clone() });
+                }
+                Err(Failed::Killed) => (was_killed, last) = (true, "it was killed"),
                 Err(Failed::For(error)) => return Err(error),
             }
         }
@@ -116,35 +123,23 @@ impl Session {
             (pipe, told) => {
                 kill(local);
                 told?;
-                let what = "can't read from the copy of the process".to_owned();
                 return Err(Failed::For(match pipe {
-                    Err(error) => CaptureError::Io { what, error },
+                    Err(error) => unreadable(error),
                     Ok(_) => CdpError::ThreadEnded.into(),
                 }));
             }
         };
-        let stop = self.cdp.stop();
-        let (sender, mut counts) = mpsc::unbounded_channel();
-        let reader = tokio::task::spawn_blocking(move || drain(pipe, local, sink, &sender, stop));
-        while let Some(bytes) = counts.recv().await {
-            watch(Progress::Writing { bytes, expected });
+        let drained = self.drain(pipe, local, isolate, sink, expected, watch).await;
+        if drained.is_err() {
+            kill(local);
         }
-        let drained = reader.await.map_err(|error| CaptureError::Io {
-            what: "can't read from the copy of the process".to_owned(),
-            error: io::Error::other(error),
-        })?;
-        let ended = status(&mut self.cdp, isolate, copy.pid).await;
         let sink = match drained {
             Ok(sink) => sink,
             Err(Drained::Stuck) => return Err(Failed::Again("it waited for a thread that a copy hasn't")),
-            Err(Drained::Interrupted) => return Err(CdpError::Interrupted.into()),
-            Err(Drained::Sink(error)) => return Err(error.into()),
-            Err(Drained::Pipe(error)) => {
-                let what = "can't read from the copy of the process".to_owned();
-                return Err(Failed::For(CaptureError::Io { what, error }));
-            }
+            Err(Drained::Pipe(error)) => return Err(Failed::For(unreadable(error))),
+            Err(Drained::For(error)) => return Err(Failed::For(error)),
         };
-        match ended? {
+        match status(&mut self.cdp, isolate, copy.pid).await? {
             Ended { code: Some(0), .. } => {}
             Ended { code: Some(81), .. } => {
                 return Err(Failed::Again("it waited for a thread that a copy hasn't"));
@@ -157,15 +152,77 @@ impl Session {
             Ended { code: Some(84), .. } => {
                 return Err(Failed::Again("V8 gave up in it, as when memory runs out"));
             }
-            Ended { signal: Some(9), .. } => {
-                return Err(Failed::Again("it was killed, as the kernel does when memory runs out"));
-            }
+            Ended { signal: Some(9), .. } => return Err(Failed::Killed),
             Ended { .. } => return Err(Failed::Again("it crashed")),
         }
-        match sink.finish().await {
+        match unless_stopped(self.cdp.stop(), sink.finish()).await? {
             Ok(written) => Ok(written),
             Err(SinkError::Incomplete { .. }) => Err(Failed::Again("what it wrote broke off")),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the pipe into the sink until the copy closes it.
+    ///
+    /// Meanwhile the process is listened to: one that wants to exit waits until we hang up.
+    async fn drain(
+        &mut self,
+        mut pipe: Receiver,
+        copy: Option<u32>,
+        isolate: &Isolate,
+        mut sink: Sink,
+        expected: u64,
+        watch: Watch<'_>,
+    ) -> Result<Sink, Drained> {
+        let mut bytes = 0;
+        let mut last_progress = Instant::now();
+        let mut last_work = work(copy);
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            tokio::select! {
+                read = pipe.read_buf(&mut piece) => match read {
+                    Ok(0) => return Ok(sink),
+                    Ok(read) => bytes += read as u64,
+                    Err(error) => return Err(Drained::Pipe(error)),
+                },
+                listened = self.listen(isolate) => {
+                    listened?;
+                    let now = work(copy);
+                    if now != last_work {
+                        (last_work, last_progress) = (now, Instant::now());
+                    } else if last_progress.elapsed() > STUCK {
+                        return Err(Drained::Stuck);
+                    }
+                    continue;
+                }
+            }
+            {
+                // A writer that is behind makes us wait, and the copy too.
+                let mut sent = std::pin::pin!(sink.send(piece));
+                loop {
+                    tokio::select! {
+                        sent = &mut sent => break sent?,
+                        listened = self.listen(isolate) => listened?,
+                    }
+                }
+            }
+            last_progress = Instant::now();
+            watch(Progress::Writing { bytes, expected });
+        }
+    }
+
+    /// Hears what the process has to say for a moment.
+    async fn listen(&mut self, isolate: &Isolate) -> Result<(), CaptureError> {
+        match self.cdp.next_until(Instant::now() + POLL).await? {
+            Some(Incoming::Detached { session }) if isolate.address == Address::Worker(session.clone()) => {
+                self.note(Incoming::Detached { session });
+                Err(CdpError::ThreadEnded.into())
+            }
+            Some(event) => {
+                self.note(event);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 }
@@ -214,13 +271,13 @@ impl Copy {
 }
 
 /// Opens the target's end of the pipe for ourselves.
-fn open_pipe(pid: u32, number: u32) -> io::Result<File> {
+fn open_pipe(pid: u32, number: u32) -> io::Result<Receiver> {
     let path = format!("/proc/{pid}/fd/{number}");
     // If the agent gave up on us, the number may be another file's by now.
     if !fs::read_link(&path)?.to_string_lossy().starts_with("pipe:") {
         return Err(io::Error::other("the process took it back"));
     }
-    File::open(path)
+    Receiver::from_file(File::open(path)?)
 }
 
 /// How a copy ended.
@@ -248,60 +305,18 @@ async fn status(cdp: &mut Cdp, isolate: &Isolate, pid: u32) -> Result<Ended, Cdp
 /// Why the pipe was not read to its end.
 enum Drained {
     Stuck,
-    Interrupted,
-    Sink(SinkError),
     Pipe(io::Error),
+    For(CaptureError),
 }
 
-/// Reads the pipe into the sink until the copy closes it. A copy that makes no progress is killed.
-fn drain(
-    mut pipe: File,
-    copy: Option<u32>,
-    mut sink: Sink,
-    counts: &mpsc::UnboundedSender<u64>,
-    stop: &AtomicBool,
-) -> Result<Sink, Drained> {
-    let mut bytes = 0;
-    let mut last_progress = Instant::now();
-    let mut last_work = work(copy);
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            kill(copy);
-            return Err(Drained::Interrupted);
-        }
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(POLL.subsec_nanos()) };
-        let mut descriptors = [PollFd::new(&pipe, PollFlags::IN)];
-        match poll(&mut descriptors, Some(&timeout)) {
-            Ok(0) => {
-                let now = work(copy);
-                if now != last_work {
-                    (last_work, last_progress) = (now, Instant::now());
-                } else if last_progress.elapsed() > STUCK {
-                    kill(copy);
-                    return Err(Drained::Stuck);
-                }
-                continue;
-            }
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Drained::Pipe(error.into())),
-        }
-        let mut piece = vec![0; PIECE];
-        let read = match pipe.read(&mut piece) {
-            Ok(0) => return Ok(sink),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Drained::Pipe(error)),
-        };
-        piece.truncate(read);
-        bytes += read as u64;
-        last_progress = Instant::now();
-        if let Err(error) = sink.send_blocking(piece) {
-            kill(copy);
-            return Err(Drained::Sink(error));
-        }
-        // Nobody listens any more if the dump was given up; the stop flag or the sink will tell.
-        let _: Result<(), _> = counts.send(bytes);
+impl<E: Into<CaptureError>> From<E> for Drained {
+    fn from(error: E) -> Drained {
+        Drained::For(error.into())
     }
+}
+
+fn unreadable(error: io::Error) -> CaptureError {
+    CaptureError::Io { what: "can't read from the copy of the process".to_owned(), error }
 }
 
 /// The copy's processor time, in ticks: it grows as long as the copy computes.

@@ -1,5 +1,6 @@
 //! A process whose inspector we talk to, and its isolates.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::agent::GET;
-use crate::cdp::{Address, Cdp, CdpError, Incoming};
+use crate::cdp::{Address, Cdp, CdpError, Incoming, unless_stopped};
 use crate::error::CaptureError;
 use crate::http::{self, Answer, HttpError};
 use crate::process::{self, NodeProcess};
@@ -104,8 +105,6 @@ pub struct Session {
     workers: Vec<Worker>,
     /// The pid whose inspector we opened, and where.
     opened: Option<(u32, SocketAddr)>,
-    /// Where a timer of ours runs.
-    pub(crate) watched: Option<Address>,
 }
 
 /// What led to the process.
@@ -137,7 +136,8 @@ impl Session {
             }
             Target::WebSocket { address, url } => {
                 let connector = Connector::Direct(address.clone());
-                let cdp = Cdp::connect(connector.stream().await?, url, options.stop).await?;
+                let work = async { Ok(Cdp::connect(connector.stream().await?, url, options.stop).await?) };
+                let cdp = connector.soon(options.stop, work).await?;
                 Session::begin(cdp, Origin::Address(address.clone()), None).await
             }
             Target::Lodestar { address, .. } => Err(CaptureError::NotAnInspector {
@@ -147,12 +147,30 @@ impl Session {
         }
     }
 
+    /// As [`Session::open`] for a process whose inspector is open already, where one expects it; `None` if it is
+    /// closed. The process gets no signal.
+    ///
+    /// # Errors
+    /// In words, with a hint.
+    pub async fn open_if_listening(
+        pid: u32,
+        stop: &'static AtomicBool,
+    ) -> Result<Option<Session>, CaptureError> {
+        let process = process::inspect(pid)?;
+        for address in signal_door::probably_open(pid)? {
+            if let Some(cdp) = try_inspector(&process, address, stop).await? {
+                return Session::begin(cdp, Origin::Process(Box::new(process)), None).await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     async fn begin(
         mut cdp: Cdp,
         origin: Origin,
         opened: Option<(u32, SocketAddr)>,
     ) -> Result<Session, CaptureError> {
-        let facts = match facts(&mut cdp).await {
+        let facts = match introduce(&mut cdp).await {
             Ok(facts) => facts,
             Err(error) => {
                 if let Some((pid, address)) = opened {
@@ -161,18 +179,11 @@ impl Session {
                 return Err(error);
             }
         };
-        // A process that exits waits for its debuggers, without a word unless they ask for one.
-        let params = json!({"enabled": true});
-        let method = "NodeRuntime.notifyWhenWaitingForDisconnect";
-        match cdp.call(&Address::Main, method, params, ASK_PATIENCE).await {
-            Ok(_) | Err(CdpError::Refused { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
         let process = match origin {
             Origin::Process(process) => Some(*process),
             Origin::Address(address) => local_process(&facts, &address),
         };
-        let mut session = Session { cdp, process, facts, workers: Vec::new(), opened, watched: None };
+        let mut session = Session { cdp, process, facts, workers: Vec::new(), opened };
         if let Err(error) = session.find_workers().await {
             session.close().await;
             return Err(error);
@@ -280,8 +291,7 @@ impl Session {
     }
 
     /// Disconnects, and closes the inspector if we opened it. True if it is as it was before.
-    pub async fn close(mut self) -> bool {
-        self.unwatch_pauses().await;
+    pub async fn close(self) -> bool {
         match self.opened {
             Some((pid, address)) => shut(self.cdp, pid, address).await,
             None => {
@@ -297,9 +307,16 @@ impl Session {
     }
 }
 
+/// For what has to be done although the user wants to stop.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
 /// Closes an inspector that we opened and waits until its socket is gone; false if that doesn't happen.
 async fn shut(mut cdp: Cdp, pid: u32, address: SocketAddr) -> bool {
-    static NEVER: AtomicBool = AtomicBool::new(false);
+    if cdp.is_leaving() {
+        // It waits for nothing but our goodbye, and takes its inspector along.
+        cdp.close().await;
+        return true;
+    }
     // Whatever made us leave, the door is to be shut.
     cdp.set_stop(&NEVER);
     // `close` waits for all connections to end, so it has to come after our goodbye; and at a safe point, so it
@@ -326,13 +343,11 @@ async fn shut(mut cdp: Cdp, pid: u32, address: SocketAddr) -> bool {
 }
 
 async fn open_pid(pid: u32, options: &OpenOptions) -> Result<Session, CaptureError> {
-    let process = process::inspect(pid)?;
-    for address in signal_door::probably_open(pid)? {
-        // Another program's port is no reason to give up: the process may not have opened its own yet.
-        if let Some(cdp) = try_inspector(&process, address, options.stop).await? {
-            return Session::begin(cdp, Origin::Process(Box::new(process)), None).await;
-        }
+    // Another program's port is no reason to give up: the process may not have opened its own yet.
+    if let Some(session) = Session::open_if_listening(pid, options.stop).await? {
+        return Ok(session);
     }
+    let process = process::inspect(pid)?;
     let (patience, if_in_doubt) = (options.patience, options.if_in_doubt);
     let opened = tokio::task::spawn_blocking(move || signal_door::knock(pid, patience, if_in_doubt)).await;
     let opened = match opened {
@@ -353,8 +368,18 @@ async fn open_pid(pid: u32, options: &OpenOptions) -> Result<Session, CaptureErr
         }
     };
     for &address in &opened.candidates {
-        if let Some(cdp) = try_inspector(&process, address, options.stop).await? {
-            return Session::begin(cdp, Origin::Process(Box::new(process)), Some((pid, address))).await;
+        match try_inspector(&process, address, options.stop).await {
+            Ok(Some(cdp)) => {
+                return Session::begin(cdp, Origin::Process(Box::new(process)), Some((pid, address))).await;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // It is open all the same.
+                if let Ok(cdp) = find(&Connector::to(&process, address), &NEVER).await {
+                    shut(cdp, pid, address).await;
+                }
+                return Err(error);
+            }
         }
     }
     Err(CaptureError::NotAnInspector {
@@ -369,12 +394,7 @@ async fn try_inspector(
     address: SocketAddr,
     stop: &'static AtomicBool,
 ) -> Result<Option<Cdp>, CaptureError> {
-    let connector = if process.is_same_net_ns {
-        Connector::Direct(address.to_string())
-    } else {
-        Connector::InNetworkOf(process.pid, address)
-    };
-    let mut cdp = match find(&connector, stop).await {
+    let mut cdp = match find(&Connector::to(process, address), stop).await {
         Ok(cdp) => cdp,
         Err(CaptureError::Cdp(CdpError::Interrupted)) => return Err(CdpError::Interrupted.into()),
         Err(CaptureError::Io { what, error }) => return Err(CaptureError::Io { what, error }),
@@ -395,6 +415,15 @@ enum Connector {
 }
 
 impl Connector {
+    /// The way to an address as a process sees it.
+    fn to(process: &NodeProcess, address: SocketAddr) -> Connector {
+        if process.is_same_net_ns {
+            Connector::Direct(address.to_string())
+        } else {
+            Connector::InNetworkOf(process.pid, address)
+        }
+    }
+
     fn address(&self) -> String {
         match self {
             Connector::Direct(address) => address.clone(),
@@ -421,13 +450,34 @@ impl Connector {
         }
     }
 
-    async fn get(&self, path: &str) -> Result<Answer, CaptureError> {
-        let address = self.address();
-        let stream = self.stream().await?;
-        let request = http::request_on(stream, &address, Method::GET, path);
-        match tokio::time::timeout(LIST_PATIENCE, request).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(HttpError::Timeout { address, patience: LIST_PATIENCE }.into()),
+    async fn get(&self, path: &str, stop: &AtomicBool) -> Result<Answer, CaptureError> {
+        let work = async {
+            let stream = self.stream().await?;
+            let host = host(&stream, &self.address());
+            Ok(http::request_on(stream, &host, Method::GET, path).await?)
+        };
+        self.soon(stop, work).await
+    }
+
+    /// Connects to one of the inspector's targets.
+    async fn attach(&self, path: &str, stop: &'static AtomicBool) -> Result<Cdp, CaptureError> {
+        let work = async {
+            let stream = self.stream().await?;
+            let url = format!("ws://{}/{path}", host(&stream, &self.address()));
+            Ok(Cdp::connect(stream, &url, stop).await?)
+        };
+        self.soon(stop, work).await
+    }
+
+    /// Waits for something that an inspector does at once.
+    async fn soon<T>(
+        &self,
+        stop: &AtomicBool,
+        work: impl Future<Output = Result<T, CaptureError>>,
+    ) -> Result<T, CaptureError> {
+        match unless_stopped(stop, tokio::time::timeout(LIST_PATIENCE, work)).await? {
+            Ok(result) => result,
+            Err(_) => Err(HttpError::Timeout { address: self.address(), patience: LIST_PATIENCE }.into()),
         }
     }
 }
@@ -449,7 +499,7 @@ async fn find(connector: &Connector, stop: &'static AtomicBool) -> Result<Cdp, C
     if stop.load(Ordering::Relaxed) {
         return Err(CdpError::Interrupted.into());
     }
-    let answer = connector.get("/json/list").await?;
+    let answer = connector.get("/json/list", stop).await?;
     let listed: Vec<Listed> = serde_json::from_slice(&answer.body)
         .map_err(|_| not(&format!("it answers {} to /json/list, and no list", answer.status)))?;
     let Some(node) = listed.into_iter().find(|l| l.kind == "node") else {
@@ -458,8 +508,24 @@ async fn find(connector: &Connector, stop: &'static AtomicBool) -> Result<Cdp, C
     let url = node.url.ok_or_else(|| not("another debugger is attached that lets nobody in"))?;
     // The address in the list is how the target sees itself; behind a forwarded port that is not how we see it.
     let path = url.strip_prefix("ws://").and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
-    let url = format!("ws://{address}/{path}");
-    Ok(Cdp::connect(connector.stream().await?, &url, stop).await?)
+    connector.attach(path, stop).await
+}
+
+/// Asks a process what it is, and to tell us when it wants to exit.
+async fn introduce(cdp: &mut Cdp) -> Result<Facts, CaptureError> {
+    let facts = facts(cdp).await?;
+    // A process that exits waits for its debuggers, without a word unless they ask for one.
+    let params = json!({"enabled": true});
+    let method = "NodeRuntime.notifyWhenWaitingForDisconnect";
+    match cdp.call(&Address::Main, method, params, ASK_PATIENCE).await {
+        Ok(_) | Err(CdpError::Refused { .. }) => Ok(facts),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What we call the other side: a number, since Node answers no request for a name other than `localhost`.
+fn host(stream: &TcpStream, address: &str) -> String {
+    stream.peer_addr().map_or_else(|_| address.to_owned(), |peer| peer.to_string())
 }
 
 async fn facts(cdp: &mut Cdp) -> Result<Facts, CaptureError> {

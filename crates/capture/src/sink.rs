@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use tokio::sync::{mpsc, oneshot};
 use twinheap_snapshot::{RedactError, Redactor};
 
 use crate::complete::Complete;
@@ -71,7 +72,8 @@ enum Piece {
 /// A thread that stores one snapshot. Dropped before [`Sink::finish`], it leaves nothing behind.
 pub struct Sink {
     sender: mpsc::Sender<Piece>,
-    thread: JoinHandle<Result<Written, SinkError>>,
+    /// How it went; comes when the thread ends.
+    result: oneshot::Receiver<Result<Written, SinkError>>,
 }
 
 impl Sink {
@@ -81,24 +83,29 @@ impl Sink {
     /// If the file can't be created.
     pub fn open(out: Out, salt: Option<&[u8]>) -> Result<Sink, SinkError> {
         let redactor = salt.map(Redactor::new);
-        let (name, part, writer, is_compressed) = match out {
+        let (name, part, writer, is_compressed, limit) = match out {
             Out::File(path) => {
                 let name = path.display().to_string();
                 let (part, file) =
                     PartFile::create(&path).map_err(|error| SinkError::Io { name: name.clone(), error })?;
                 let is_compressed = path.extension().is_some_and(|e| e == "zst");
                 let handle = file.try_clone().map_err(|error| SinkError::Io { name: name.clone(), error })?;
-                (name, Some((part, handle)), Box::new(file) as Box<dyn Write + Send>, is_compressed)
+                let writer: Box<dyn Write + Send> = Box::new(file);
+                (name, Some((part, handle)), writer, is_compressed, getrlimit(Resource::Fsize).current)
             }
-            Out::Stream { writer, is_compressed } => ("the stream".to_owned(), None, writer, is_compressed),
+            Out::Stream { writer, is_compressed } => {
+                ("the stream".to_owned(), None, writer, is_compressed, None)
+            }
         };
         let (sender, receiver) = mpsc::channel(WAITING_PIECES);
-        let thread = std::thread::spawn(move || {
-            let error = |error| SinkError::Io { name: name.clone(), error };
-            let writer = Writer::new(writer, is_compressed).map_err(error)?;
-            store(receiver, writer, redactor, part).map_err(|e| e.named(&name))
+        let (ended, result) = oneshot::channel();
+        std::thread::spawn(move || {
+            let writer = Writer::new(Counted { writer, bytes: 0, limit }, is_compressed);
+            let stored = writer.map_err(SinkError::from).and_then(|w| store(receiver, w, redactor, part));
+            // Nobody may want to know any more.
+            let _: Result<(), _> = ended.send(stored.map_err(|e| e.named(&name)));
         });
-        Ok(Sink { sender, thread })
+        Ok(Sink { sender, result })
     }
 
     /// Takes the next bytes; waits while the writer is behind.
@@ -108,16 +115,8 @@ impl Sink {
     pub async fn send(&mut self, bytes: Vec<u8>) -> Result<(), SinkError> {
         match self.sender.send(Piece::Bytes(bytes)).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.failure()),
+            Err(_) => Err(self.failure().await),
         }
-    }
-
-    /// As [`Sink::send`], for a thread outside the event loop.
-    ///
-    /// # Errors
-    /// If the writer has failed.
-    pub fn send_blocking(&mut self, bytes: Vec<u8>) -> Result<(), SinkError> {
-        self.sender.blocking_send(Piece::Bytes(bytes)).map_err(|_| self.failure())
     }
 
     /// Stores the rest and names the file.
@@ -127,20 +126,12 @@ impl Sink {
     pub async fn finish(self) -> Result<Written, SinkError> {
         // If the writer is gone already, its result says why.
         let _: Result<(), _> = self.sender.send(Piece::End).await;
-        drop(self.sender);
-        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        match joined {
-            Ok(Ok(result)) => result,
-            _ => Err(SinkError::Incomplete { bytes: 0 }),
-        }
+        self.result.await.unwrap_or(Err(SinkError::Incomplete { bytes: 0 }))
     }
 
     /// The reason why the writer takes no more.
-    fn failure(&mut self) -> SinkError {
-        let (sender, _) = mpsc::channel(1);
-        self.sender = sender;
-        let thread = std::mem::replace(&mut self.thread, std::thread::spawn(|| Ok(Written::default())));
-        match thread.join() {
+    async fn failure(&mut self) -> SinkError {
+        match (&mut self.result).await {
             Ok(Err(error)) => error,
             _ => SinkError::Incomplete { bytes: 0 },
         }
@@ -205,10 +196,16 @@ fn store(
 struct Counted {
     writer: Box<dyn Write + Send>,
     bytes: u64,
+    /// Bytes that a file may have (`ulimit -f`). The kernel doesn't just refuse more: it ends the process, and then
+    /// nobody would be left to close the target's inspector.
+    limit: Option<u64>,
 }
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.limit.is_some_and(|limit| self.bytes + bytes.len() as u64 > limit) {
+            return Err(Errno::FBIG.into());
+        }
         let written = self.writer.write(bytes)?;
         self.bytes += written as u64;
         Ok(written)
@@ -225,8 +222,7 @@ enum Writer {
 }
 
 impl Writer {
-    fn new(writer: Box<dyn Write + Send>, is_compressed: bool) -> io::Result<Writer> {
-        let counted = Counted { writer, bytes: 0 };
+    fn new(counted: Counted, is_compressed: bool) -> io::Result<Writer> {
         if !is_compressed {
             return Ok(Writer::Plain(counted));
         }

@@ -1,10 +1,14 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use twinheap_capture::{Target, TargetError};
+
 use crate::demo::DemoArgs;
+use crate::verbs::serve::ServeArgs;
 
 /// Explains the heap of a Node.js process: what fills it, what holds it, what changed.
 ///
@@ -75,6 +79,14 @@ pub(crate) enum Verb {
     Strings(StringsArgs),
     /// Write all nodes with their computed sizes as a table
     Export(ExportArgs),
+    /// Replace the texts and numbers in a snapshot, so that it can be shared
+    Redact(RedactArgs),
+    /// List the Node.js processes of this machine, and what is known of their heaps
+    Ps(PsArgs),
+    /// Take heap snapshots of a live process: of every isolate, or of some threads
+    Snapshot(SnapshotArgs),
+    /// Take dumps of a live process when asked over HTTP
+    Serve(ServeArgs),
     /// Start a leaking sample server, take snapshots while it grows, and find the leak
     Demo(DemoArgs),
 }
@@ -263,6 +275,81 @@ pub(crate) struct ExportArgs {
     /// Where to write the table of nodes (TSV); `-` is standard output
     #[arg(long, value_name = "F.tsv")]
     pub(crate) nodes: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RedactArgs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Where to write the redacted snapshot, compressed if it ends in .zst or .gz; `-` is standard output
+    #[arg(value_name = "OUT")]
+    pub(crate) out: PathBuf,
+    /// Replace equal texts equally in all files redacted with this salt; random if left out
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) salt: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArgs {
+    /// Only these processes; they are asked for their isolates, for which their inspector opens for a moment
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pids: Vec<u32>,
+    /// Ask all processes for their isolates; without this, only those are asked whose inspector is open anyway
+    #[arg(long)]
+    pub(crate) attach: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArgs {
+    /// A pid, host:port of an inspector, ws://host:port/id, or http://host:port of a Lodestar REST API
+    #[arg(value_name = "TARGET", value_parser = parse_target)]
+    pub(crate) target: Target,
+    /// A file, a folder, or `-` for standard output; a name ending in .zst is compressed [default: heap-PID-TIME-THREAD.heapsnapshot.zst]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only this thread: `main`, or a worker's name as `ps` shows it; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) thread: Vec<String>,
+    /// Let a forked copy write the snapshot while the process goes on
+    #[arg(long)]
+    pub(crate) pause_free: bool,
+    /// If no copy succeeds, let the process itself write it
+    #[arg(long, requires = "pause_free")]
+    pub(crate) fallback: bool,
+    /// Replace the values of strings and numbers before anything is stored
+    #[arg(long)]
+    pub(crate) redact: bool,
+    /// Replace equal values equally in all snapshots with this salt; random for each run if left out
+    #[arg(long, value_name = "TEXT", requires = "redact")]
+    pub(crate) salt: Option<String>,
+    /// Include V8's own objects (Node.js 20 and newer)
+    #[arg(long)]
+    pub(crate) expose_internals: bool,
+    /// Include the values of numbers (Node.js 20 and newer)
+    #[arg(long)]
+    pub(crate) numeric_values: bool,
+    /// Take a series: the next one so long after the last one began, such as 30s or 10m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "count")]
+    pub(crate) every: Option<Duration>,
+    /// How many of the series
+    #[arg(long, value_name = "N", requires = "every", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: Option<u32>,
+    /// Refuse if a thread would stand still for longer
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) max_pause: Option<Duration>,
+    /// Do it although memory, disk or time are too short, or it can't be told who handles SIGUSR1
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How long the process may take to open its inspector
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "15s")]
+    pub(crate) timeout: Duration,
+    /// Lodestar only: the folder on the node's machine to write to [default: that of --output]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dirpath: Option<String>,
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    text.parse().map_err(|error: TargetError| format!("{error}; {}", error.hint()))
 }
 
 fn parse_id(text: &str) -> Result<u64, String> {

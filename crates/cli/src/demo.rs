@@ -11,10 +11,14 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
+use twinheap_capture::{CaptureError, DumpOptions, Out, Session, Target};
+
+use crate::live;
 
 use self::node::{Node, Server};
 
@@ -24,6 +28,9 @@ const SERVER_NAME: &str = "server.cjs";
 /// Visits before each snapshot. The first thousand also fill every cache of the server, so that what grows from
 /// then on is what leaks.
 const VISITS_A_ROUND: u32 = 1000;
+
+/// How long the server may take to open its inspector: it idles then.
+const INSPECTOR_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Visits between two reports of progress.
 const VISITS_A_REPORT: u32 = 50;
@@ -151,7 +158,7 @@ impl DemoRun {
 /// neither a process nor a half-written file. Other failures with a remedy are a [`DemoError`].
 pub(crate) fn record(
     args: &DemoArgs,
-    stop: &AtomicBool,
+    stop: &'static AtomicBool,
     progress: &mut dyn FnMut(&Step<'_>),
 ) -> Result<DemoRun> {
     // First what can fail at once, then what leaves traces.
@@ -169,11 +176,12 @@ fn grow(
     node: &Node,
     folder: &Path,
     count: u32,
-    stop: &AtomicBool,
+    stop: &'static AtomicBool,
     progress: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Vec<PathBuf>> {
     let mut server = Server::start(node, folder, SERVER_NAME, stop)?;
     progress(&Step::Started { node_version: &node.version, pid: server.pid() });
+    let mut camera = Camera::new()?;
     let total = count * VISITS_A_ROUND;
     let mut snapshots = Vec::new();
     for number in 1..=count {
@@ -184,13 +192,53 @@ fn grow(
                 progress(&Step::Visiting { done: visit, total });
             }
         }
-        let path = server.snapshot(&format!("demo-{number}.heapsnapshot"))?;
-        let bytes = fs::metadata(&path)?.len();
+        let path = folder.join(format!("demo-{number}.heapsnapshot"));
+        let bytes = camera.take(server.pid(), &path, stop)?;
         progress(&Step::Snapshot { number, of: count, visits, bytes });
         snapshots.push(path);
     }
+    camera.close();
     server.exit()?;
     Ok(snapshots)
+}
+
+/// Takes the snapshots as `twinheap snapshot` does, all in one session, so that their ids can be compared.
+struct Camera {
+    runtime: tokio::runtime::Runtime,
+    session: Option<Session>,
+}
+
+impl Camera {
+    fn new() -> Result<Self> {
+        Ok(Self { runtime: live::runtime()?, session: None })
+    }
+
+    /// Hangs up: a server that exits waits for its debuggers.
+    fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.runtime.block_on(session.close());
+        }
+    }
+
+    /// Takes a snapshot of the main isolate; the size of the file in bytes.
+    fn take(&mut self, pid: u32, path: &Path, stop: &'static AtomicBool) -> Result<u64> {
+        let Self { runtime, session } = self;
+        let taken = runtime.block_on(async {
+            if session.is_none() {
+                let options = live::open_options(INSPECTOR_PATIENCE, false, stop);
+                *session = Some(Session::open(&Target::Pid(pid), &options).await?);
+            }
+            let Some(session) = session else { return Ok(0) };
+            // A session lists the main isolate first, and the server has no other.
+            let isolates = session.isolates().await?;
+            let mut out = || Out::File(path.to_owned());
+            let dump = session.dump(&isolates[0], &DumpOptions::default(), &mut out, &mut |_| {}).await?;
+            Ok(dump.written.bytes)
+        });
+        taken.map_err(
+            |error: CaptureError| if error.is_interruption() { Interrupted.into() } else { error.into() },
+        )
+    }
 }
 
 /// Where the demo's files lie.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use twinheap_capture::CaptureError;
+
 use crate::demo::{DemoError, Interrupted};
 use crate::output::Output;
 
@@ -11,6 +13,8 @@ use crate::output::Output;
 pub(crate) const UNUSABLE: u8 = 2;
 /// Damaged input; what could be read was printed.
 pub(crate) const DAMAGED: u8 = 3;
+/// A safety check refused; the message says which, and the hint which flag overrides it.
+pub(crate) const REFUSED: u8 = 4;
 /// The user pressed Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -45,18 +49,22 @@ pub(crate) fn report(error: &anyhow::Error, output: &Output) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    if error.is::<Interrupted>() {
+    let capture = error.downcast_ref::<CaptureError>();
+    if error.is::<Interrupted>() || capture.is_some_and(CaptureError::is_interruption) {
         return ExitCode::from(INTERRUPTED);
     }
-    output.error(&format!("{error:#}"));
+    // Those of a capture name their causes themselves.
+    output.error(&capture.map_or_else(|| format!("{error:#}"), CaptureError::to_string));
     let hint = error
         .downcast_ref::<Failure>()
-        .and_then(|failure| failure.hint.as_deref())
-        .or_else(|| error.downcast_ref::<DemoError>().map(DemoError::hint));
+        .and_then(|failure| failure.hint.clone())
+        .or_else(|| error.downcast_ref::<DemoError>().map(|e| e.hint().to_owned()))
+        .or_else(|| capture.map(CaptureError::hint));
     if let Some(hint) = hint {
-        output.hint(hint);
+        output.hint(&hint);
     }
-    ExitCode::from(UNUSABLE)
+    let is_refused = matches!(capture, Some(CaptureError::Refused { .. }));
+    ExitCode::from(if is_refused { REFUSED } else { UNUSABLE })
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -1,10 +1,6 @@
 //! Ctrl-C and SIGTERM: no half-written file stays behind.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::failure::INTERRUPTED;
 
@@ -14,9 +10,6 @@ pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 /// True while a verb cleans up by itself when [`STOP`] is raised.
 static COOPERATIVE: AtomicBool = AtomicBool::new(false);
 
-/// Files to delete if we have to go.
-static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
 /// Takes the signals over. Called once, at the start.
 pub(crate) fn install() {
     // If another handler sits there already, the default (die) is what is left, and that is no reason not to work.
@@ -24,9 +17,7 @@ pub(crate) fn install() {
         if COOPERATIVE.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst) {
             return;
         }
-        for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _: io::Result<()> = fs::remove_file(path);
-        }
+        twinheap_capture::remove_unfinished();
         std::process::exit(i32::from(INTERRUPTED));
     });
 }
@@ -44,152 +35,5 @@ impl Cooperative {
 impl Drop for Cooperative {
     fn drop(&mut self) {
         COOPERATIVE.store(false, Ordering::SeqCst);
-    }
-}
-
-/// A file under construction: deleted when dropped or interrupted, unless it was finished.
-pub(crate) struct PartFile {
-    /// The name it has meanwhile, and the one it will get; `None` for a device or pipe, which is written as it is.
-    names: Option<(PathBuf, PathBuf)>,
-}
-
-impl PartFile {
-    /// Creates `TARGET.part` for writing, readable by its owner only: a process's memory goes into it. A link to a file
-    /// stays one, the file it leads to is replaced. If the target is something else than a file, a device or a named pipe, it
-    /// is opened itself: to rename a file over `/dev/null` would be a nasty surprise.
-    ///
-    /// # Errors
-    /// Those of creating the file, and when something else than a file has its name already.
-    pub(crate) fn create(target: &Path) -> io::Result<(Self, File)> {
-        let target = match fs::metadata(target) {
-            Ok(about) if !about.is_file() => {
-                return Ok((PartFile { names: None }, File::options().write(true).open(target)?));
-            }
-            Ok(_) => fs::canonicalize(target)?,
-            Err(_) => target.to_owned(),
-        };
-        let mut name = target.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        // An interrupt waits for the lock, so it finds either no file or one it knows to be ours.
-        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-        let handle = create_private(&part)?;
-        unfinished.push(part.clone());
-        Ok((PartFile { names: Some((part, target)) }, handle))
-    }
-
-    /// Gives the whole file its name.
-    ///
-    /// # Errors
-    /// Those of syncing and renaming.
-    pub(crate) fn finish(self, handle: &File) -> io::Result<()> {
-        match &self.names {
-            Some((part, target)) => {
-                handle.sync_all()?;
-                fs::rename(part, target)
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-/// Creates a file for its owner only, in place of one that an earlier run left behind.
-fn create_private(path: &Path) -> io::Result<File> {
-    if let Ok(about) = fs::symlink_metadata(path) {
-        if !about.is_file() {
-            let what = format!("`{}` is in the way, and it is no regular file", path.display());
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
-        }
-        fs::remove_file(path)?;
-    }
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        if let Some((part, _)) = &self.names {
-            UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| path != part);
-            // After `finish` there is nothing under that name.
-            let _: io::Result<()> = fs::remove_file(part);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    #[test]
-    fn a_file_gets_its_name_when_it_is_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("table");
-        let part = folder.path().join("table.part");
-        let (unfinished, mut handle) = PartFile::create(&target).unwrap();
-        handle.write_all(b"half").unwrap();
-        assert!(part.exists());
-        drop(unfinished);
-        assert!(!part.exists() && !target.exists());
-
-        let (file, mut handle) = PartFile::create(&target).unwrap();
-        handle.write_all(b"whole").unwrap();
-        file.finish(&handle).unwrap();
-        assert!(!part.exists());
-        assert_eq!(fs::read_to_string(&target).unwrap(), "whole");
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn a_file_is_for_its_owner_and_a_link_stays_a_link() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("table");
-        let link = folder.path().join("link");
-        fs::write(&target, "old").unwrap();
-        std::os::unix::fs::symlink("table", &link).unwrap();
-        // What a killed run left behind, readable by all.
-        let left = folder.path().join("table.part");
-        fs::write(&left, "left").unwrap();
-        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
-
-        let (file, mut handle) = PartFile::create(&link).unwrap();
-        assert_eq!(fs::metadata(&left).unwrap().permissions().mode() & 0o777, 0o600);
-        handle.write_all(b"new").unwrap();
-        file.finish(&handle).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn nothing_is_written_through_a_link_in_the_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let precious = folder.path().join("precious");
-        fs::write(&precious, "mine").unwrap();
-        let part = folder.path().join("table.part");
-        std::os::unix::fs::symlink(&precious, &part).unwrap();
-        let error = PartFile::create(&folder.path().join("table")).err().unwrap();
-        assert!(error.to_string().contains("is in the way"), "{error}");
-        assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
-        assert!(fs::symlink_metadata(&part).unwrap().is_symlink());
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn a_device_stays_a_device() {
-        use std::os::unix::fs::FileTypeExt as _;
-        // A link to a device stands for one here: were it replaced, only the link would be lost.
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("null");
-        std::os::unix::fs::symlink("/dev/null", &target).unwrap();
-        let (file, handle) = PartFile::create(&target).unwrap();
-        file.finish(&handle).unwrap();
-        assert!(fs::metadata(&target).unwrap().file_type().is_char_device());
-        assert!(fs::symlink_metadata(&target).unwrap().is_symlink());
     }
 }

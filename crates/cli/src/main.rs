@@ -1,13 +1,15 @@
 //! twinheap takes and explains both heaps of a live Node.js process.
 //!
 //! One module a verb under `verbs`. Data goes to stdout, everything else to stderr; exit codes are a contract:
-//! 0 fine, 1 a finding, 2 bad usage or unreadable input, 3 damaged input with a partial result, 130 interrupted.
+//! 0 fine, 1 a finding, 2 bad usage or unreadable input, 3 damaged input with a partial result, 4 refused for safety,
+//! 130 interrupted.
 
 mod args;
 mod demo;
 mod failure;
 mod input;
 mod interrupt;
+mod live;
 mod load;
 mod memory;
 mod output;
@@ -44,6 +46,10 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
         Verb::Dominators(args) => verbs::dominators::run(args, global, output),
         Verb::Strings(args) => verbs::strings::run(args, global, output),
         Verb::Export(args) => verbs::export::run(args, global, output),
+        Verb::Redact(args) => verbs::redact::run(args, global, output),
+        Verb::Ps(args) => verbs::ps::run(args, global, output),
+        Verb::Snapshot(args) => verbs::snapshot::run(args, global, output),
+        Verb::Serve(args) => verbs::serve::run(args, global, output),
         Verb::Demo(args) => verbs::demo::run(args, global, output),
     }
 }

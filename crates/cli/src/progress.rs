@@ -66,6 +66,22 @@ impl Progress {
         self.bar.set_position(done);
     }
 
+    /// So much of something is done, of about so much: objects, or bytes.
+    pub(crate) fn part(&self, message: &str, done: u64, all: u64, is_bytes: bool) {
+        if !self.show() {
+            return;
+        }
+        self.template(match is_bytes {
+            // The end of what a live process writes is foreseen, not known.
+            true if done > all => "{spinner} {msg} {decimal_bytes} in {elapsed}",
+            true => "{msg} {wide_bar} {decimal_bytes} of about {decimal_total_bytes} {eta} left",
+            false => "{msg} {wide_bar} {human_pos}/{human_len} {eta} left",
+        });
+        self.bar.set_length(all);
+        self.bar.set_message(clean(message, usize::MAX));
+        self.bar.set_position(done);
+    }
+
     /// Runs `work` as a pass of its own.
     pub(crate) fn pass<T>(&self, name: &'static str, work: Work, run: impl FnOnce() -> T) -> T {
         self.begin(name, work);

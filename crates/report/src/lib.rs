@@ -30,6 +30,7 @@ pub use sampling::{sampling_json, sampling_text};
 pub use strings::{StringsView, strings_json, strings_text};
 pub use style::Style;
 pub use summary::{SummaryView, summary_json, summary_text};
+pub use table::{Align, Table};
 
 /// The version of every JSON document this crate writes.
 pub const SCHEMA_VERSION: u32 = 1;

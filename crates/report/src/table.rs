@@ -3,34 +3,39 @@
 use crate::Style;
 
 /// How a column is set.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Align {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// For words.
     Left,
+    /// For numbers.
     Right,
 }
 
 /// A table under construction: cells are plain text, widths follow from them.
-pub(crate) struct Table {
+pub struct Table {
     heads: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new(heads: &[(&'static str, Align)]) -> Self {
+    /// A table with these headings.
+    pub fn new(heads: &[(&'static str, Align)]) -> Self {
         Table { heads: heads.to_vec(), rows: Vec::new() }
     }
 
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
+    /// Adds a row: a cell for each heading.
+    pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.heads.len());
         self.rows.push(cells);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// True if there is no row.
+    pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// The table with its heading; lines end without spaces.
-    pub(crate) fn render(&self, style: &Style) -> String {
+    pub fn render(&self, style: &Style) -> String {
         let width = |at: usize| {
             let cells = self.rows.iter().map(|row| row[at].chars().count());
             cells.chain([self.heads[at].0.chars().count()]).max().unwrap_or(0)

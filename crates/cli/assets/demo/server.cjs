@@ -4,18 +4,15 @@
 // {"port":…,"pid":…,"token":"…"}. Each request must carry the token as `Authorization: Bearer …`, since every
 // user of this machine can reach a loopback port.
 //
-//   POST /work                one visit to the shop
-//   POST /snapshot?path=FILE  write a heap snapshot to FILE, seen from the server's working directory
-//   POST /exit                stop
+//   POST /work  one visit to the shop
+//   POST /exit  stop
 //
 // It also stops when its stdin closes, so nothing is left over when the program that started it dies.
 'use strict';
 
 const { randomBytes, timingSafeEqual } = require('node:crypto');
 const { EventEmitter } = require('node:events');
-const fs = require('node:fs');
 const http = require('node:http');
-const v8 = require('node:v8');
 
 // ---- Leak 1, the big one: sessions are closed but stay in the map. --------------------------------------
 
@@ -159,18 +156,11 @@ function isAllowed(request) {
   return loopback && given.length === authorization.length && timingSafeEqual(given, authorization);
 }
 
-function writeSnapshot(file) {
-  if (!file) return [400, { error: 'no path' }];
-  v8.writeHeapSnapshot(file);
-  return [200, { path: file, bytes: fs.statSync(file).size }];
-}
-
 function answer(request) {
   if (!isAllowed(request)) return [403, { error: 'loopback and the token only' }];
   if (request.method !== 'POST') return [405, { error: 'POST only' }];
   const url = new URL(request.url, 'http://127.0.0.1');
   if (url.pathname === '/work') return [200, { visit: shop.visit() }];
-  if (url.pathname === '/snapshot') return writeSnapshot(url.searchParams.get('path'));
   if (url.pathname === '/exit') return [200, {}];
   return [404, { error: `nothing at ${url.pathname}` }];
 }

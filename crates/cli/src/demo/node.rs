@@ -28,7 +28,6 @@ const OLDEST_NODE: u32 = 18;
 /// Generous: a busy machine or an emulated processor is slow, and the user can press Ctrl-C.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 const VISIT_PATIENCE: Duration = Duration::from_secs(30);
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(300);
 
 /// The server's stderr, in its folder, for the case that it fails.
 const LOG_NAME: &str = "server.log";
@@ -96,7 +95,8 @@ impl<'a> Server<'a> {
     pub(super) fn start(node: &Node, folder: &Path, source: &str, stop: &'a AtomicBool) -> Result<Self> {
         let log = File::create(folder.join(LOG_NAME)).context("cannot write the server's log")?;
         let mut command = Command::new(&node.program);
-        command.arg(source).current_dir(folder);
+        // Nobody's debugger is in the way of ours on a port of the system's choice.
+        command.args(["--inspect-port=0", source]).current_dir(folder);
         // Options such as --inspect or --require belong to the user's own servers.
         command.env_remove("NODE_OPTIONS");
         // The server stops when this pipe closes, however we end.
@@ -130,21 +130,6 @@ impl<'a> Server<'a> {
     /// One visit to the shop.
     pub(super) fn visit(&mut self) -> Result<()> {
         self.post("/work", VISIT_PATIENCE)
-    }
-
-    /// Has the server write a snapshot of itself to `name` in its folder.
-    pub(super) fn snapshot(&mut self, name: &str) -> Result<PathBuf> {
-        let part_name = format!("{name}.part");
-        let part = self.folder.join(&part_name);
-        // A path seen from the server's own folder needs no escaping, whatever the folder is called.
-        if let Err(error) = self.post(&format!("/snapshot?path={part_name}"), SNAPSHOT_PATIENCE) {
-            self.child.kill();
-            remove_quietly(&part);
-            return Err(error);
-        }
-        let path = self.folder.join(name);
-        fs::rename(&part, &path).with_context(|| format!("cannot name `{}`", path.display()))?;
-        Ok(path)
     }
 
     /// Ends the server; its log, which says nothing worth keeping then, goes too.
@@ -263,7 +248,7 @@ mod tests {
         let mut friend = Client::connect(ready.port, ready.token, &GO_ON).unwrap();
         assert_eq!(friend.post("/work", VISIT_PATIENCE).unwrap(), br#"{"visit":0}"#);
         let error = friend.post("/snapshot", VISIT_PATIENCE).unwrap_err().to_string();
-        assert_eq!(error, r#"the server answered 400 to /snapshot: {"error":"no path"}"#);
+        assert_eq!(error, r#"the server answered 404 to /snapshot: {"error":"nothing at /snapshot"}"#);
     }
 
     #[test]

@@ -20,7 +20,12 @@ fn args(node: impl Into<PathBuf>, keep: Option<&Path>, snapshots: u32) -> DemoAr
 }
 
 fn record_quietly(args: &DemoArgs) -> Result<DemoRun> {
-    record(args, &AtomicBool::new(false), &mut |_| {})
+    record(args, flag(), &mut |_| {})
+}
+
+/// A stop flag that is down and lives as long as the one of the program.
+fn flag() -> &'static AtomicBool {
+    Box::leak(Box::new(AtomicBool::new(false)))
 }
 
 fn files_in(folder: &Path) -> Vec<String> {
@@ -104,7 +109,7 @@ fn progress_tells_the_story() {
             story.push(step.to_string());
         }
     };
-    record(&args("node", None, 2), &AtomicBool::new(false), &mut tell).unwrap();
+    record(&args("node", None, 2), flag(), &mut tell).unwrap();
     assert!(story[0].starts_with("Node.js v"), "{}", story[0]);
     assert_eq!(story[1], "1000 of 2000 visits");
     assert!(story[2].starts_with("snapshot 1 of 2 after 1000 visits: "), "{}", story[2]);
@@ -121,7 +126,7 @@ fn is_running(pid: u32) -> bool {
 #[test]
 fn an_interruption_leaves_no_process_and_no_half_written_file() {
     let keep = tempfile::tempdir().unwrap();
-    let stop = AtomicBool::new(false);
+    let stop = flag();
     let mut server = 0;
     let mut tell = |step: &Step<'_>| match step {
         Step::Started { pid, .. } => server = *pid,
@@ -129,7 +134,7 @@ fn an_interruption_leaves_no_process_and_no_half_written_file() {
         Step::Visiting { done: 2000, .. } => stop.store(true, Ordering::Relaxed),
         _ => {}
     };
-    let error = record(&args("node", Some(keep.path()), 3), &stop, &mut tell).unwrap_err();
+    let error = record(&args("node", Some(keep.path()), 3), stop, &mut tell).unwrap_err();
     assert!(error.is::<Interrupted>(), "{error:#}");
     assert!(!is_running(server));
     assert_eq!(files_in(keep.path()), ["demo-1.heapsnapshot", "server.cjs", "server.log"]);
@@ -145,7 +150,7 @@ fn a_server_that_dies_is_reported_and_nothing_hangs() {
             assert!(Command::new("kill").arg("-KILL").arg(pid.to_string()).status().unwrap().success());
         }
     };
-    let error = record(&args("node", None, 2), &AtomicBool::new(false), &mut tell).unwrap_err();
+    let error = record(&args("node", None, 2), flag(), &mut tell).unwrap_err();
     assert!(error.to_string().starts_with("the server hung up"), "{error:#}");
 }
 

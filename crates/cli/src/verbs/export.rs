@@ -7,10 +7,10 @@ use twinheap_report::write_nodes_tsv;
 
 use crate::args::{ExportArgs, Global};
 use crate::failure::Failure;
-use crate::interrupt::PartFile;
 use crate::load::load;
 use crate::output::Output;
 use crate::progress::Progress;
+use twinheap_capture::PartFile;
 
 /// The buffer in front of the file.
 const BUFFER: usize = 1 << 20;

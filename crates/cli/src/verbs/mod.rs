@@ -6,8 +6,11 @@ pub(crate) mod dominators;
 pub(crate) mod export;
 pub(crate) mod objects;
 pub(crate) mod path;
+pub(crate) mod ps;
+pub(crate) mod redact;
 pub(crate) mod retainers;
+mod select;
+pub(crate) mod serve;
+pub(crate) mod snapshot;
 pub(crate) mod strings;
 pub(crate) mod summary;
-
-mod select;
