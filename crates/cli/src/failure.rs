@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use twinheap_capture::CaptureError;
@@ -43,6 +44,19 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Says what keeps a file from being written under this name, before any work is done for it.
+pub(crate) fn check_target(target: &Path) -> Result<(), Failure> {
+    if target.is_dir() {
+        let what = format!("can't write `{}`: it is a directory", target.display());
+        return Err(Failure::new(what).hint("name a file in it"));
+    }
+    if let Some(folder) = target.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
+        let what = format!("can't write `{}`: there is no folder `{}`", target.display(), folder.display());
+        return Err(Failure::new(what).hint("make the folder first, or name another one"));
+    }
+    Ok(())
+}
 
 /// Prints an error and chooses the exit code. A closed pipe is none: the reader has seen enough.
 pub(crate) fn report(error: &anyhow::Error, output: &Output) -> ExitCode {

@@ -69,6 +69,28 @@ impl fmt::Display for Damage {
     }
 }
 
+impl Section {
+    /// The section behind a key of the file.
+    pub(crate) fn of_key(key: &[u8]) -> Section {
+        match key {
+            b"snapshot" => Section::Header,
+            b"nodes" => Section::Nodes,
+            b"edges" => Section::Edges,
+            b"trace_function_infos" => Section::TraceFunctionInfos,
+            b"trace_tree" => Section::TraceTree,
+            b"samples" => Section::Samples,
+            b"locations" => Section::Locations,
+            b"strings" => Section::Strings,
+            _ => Section::Unknown,
+        }
+    }
+}
+
+/// A byte in words.
+pub(crate) fn describe(byte: u8) -> String {
+    if byte.is_ascii_graphic() { format!("`{}`", byte as char) } else { format!("byte 0x{byte:02X}") }
+}
+
 /// The file can't be read at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -6,7 +6,7 @@
 mod build;
 mod table;
 
-use crate::damage::{Damage, ParseError, Section};
+use crate::damage::{Damage, ParseError, Section, describe};
 use crate::header::Header;
 use crate::ids::NodeIdx;
 use crate::parser::table::{EdgeTable, NodeTable, ReadTable};
@@ -223,7 +223,7 @@ impl<'a> Parser<'a> {
             },
             State::Key(key) => match byte {
                 b'"' if !ends_in_escape(key) => {
-                    let section = section_of(key);
+                    let section = Section::of_key(key);
                     self.state = State::Colon(section);
                 }
                 _ => {
@@ -546,24 +546,6 @@ fn open_array() -> Nested {
 
 fn too_large(section: Section, offset: u64) -> ParseError {
     ParseError::TooLarge { section, offset, limit: u64::from(u32::MAX) - 1 }
-}
-
-fn section_of(key: &[u8]) -> Section {
-    match key {
-        b"snapshot" => Section::Header,
-        b"nodes" => Section::Nodes,
-        b"edges" => Section::Edges,
-        b"trace_function_infos" => Section::TraceFunctionInfos,
-        b"trace_tree" => Section::TraceTree,
-        b"samples" => Section::Samples,
-        b"locations" => Section::Locations,
-        b"strings" => Section::Strings,
-        _ => Section::Unknown,
-    }
-}
-
-fn describe(byte: u8) -> String {
-    if byte.is_ascii_graphic() { format!("`{}`", byte as char) } else { format!("byte 0x{byte:02X}") }
 }
 
 /// The root of the node graph as an index, whatever the header says.

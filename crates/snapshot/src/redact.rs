@@ -12,7 +12,7 @@ mod mask;
 mod numbers;
 mod texts;
 
-use crate::damage::Section;
+use crate::damage::{Section, describe};
 use layout::Layout;
 use marks::Marks;
 use mask::Masker;
@@ -349,7 +349,7 @@ impl Redactor {
     /// Chooses how to read a section; `byte` is its first.
     fn enter(&mut self, byte: u8) -> Result<(), RedactError> {
         let key = std::mem::take(&mut self.key);
-        self.section = section_of(&key);
+        self.section = Section::of_key(&key);
         self.key = key;
         if self.layout.is_none() && matches!(&self.key[..], b"head" | b"samples" | b"profile") {
             return Err(RedactError::SamplingProfile);
@@ -448,23 +448,5 @@ impl Redactor {
             return RedactError::NotASnapshot { offset: self.offset, what };
         }
         self.damaged(what)
-    }
-}
-
-fn describe(byte: u8) -> String {
-    if byte.is_ascii_graphic() { format!("`{}`", byte as char) } else { format!("byte 0x{byte:02X}") }
-}
-
-fn section_of(key: &[u8]) -> Section {
-    match key {
-        b"snapshot" => Section::Header,
-        b"nodes" => Section::Nodes,
-        b"edges" => Section::Edges,
-        b"trace_function_infos" => Section::TraceFunctionInfos,
-        b"trace_tree" => Section::TraceTree,
-        b"samples" => Section::Samples,
-        b"locations" => Section::Locations,
-        b"strings" => Section::Strings,
-        _ => Section::Unknown,
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use twinheap_report::write_nodes_tsv;
 
 use crate::args::{ExportArgs, Global};
-use crate::failure::Failure;
+use crate::failure::check_target;
 use crate::load::load;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -19,13 +19,8 @@ pub(crate) fn run(args: &ExportArgs, global: &Global, output: &Output) -> anyhow
     let target = &args.nodes;
     let to_stdout = target.as_os_str() == "-";
     // What can't be written is noticed before the work.
-    if !to_stdout && target.is_dir() {
-        let what = format!("can't write `{}`: it is a directory", target.display());
-        return Err(Failure::new(what).hint("name a file in it").into());
-    }
-    if !to_stdout && let Some(folder) = target.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
-        let what = format!("can't write `{}`: there is no folder `{}`", target.display(), folder.display());
-        return Err(Failure::new(what).hint("make the folder first, or name another one").into());
+    if !to_stdout {
+        check_target(target)?;
     }
     let progress = Progress::new(global);
     let loaded = load(&args.file.file, global, &progress)?;

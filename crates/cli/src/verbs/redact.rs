@@ -10,7 +10,7 @@ use twinheap_capture::PartFile;
 use twinheap_snapshot::{RedactError, RedactStats, Redactor};
 
 use crate::args::{Global, RedactArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, check_target};
 use crate::input::Input;
 use crate::load::two_threads;
 use crate::output::Output;
@@ -27,13 +27,8 @@ pub(crate) fn run(args: &RedactArgs, global: &Global, output: &Output) -> anyhow
     let target = &args.out;
     let to_stdout = target.as_os_str() == "-";
     // What can't be written is noticed before the work.
-    if !to_stdout && target.is_dir() {
-        let what = format!("can't write `{}`: it is a directory", target.display());
-        return Err(Failure::new(what).hint("name a file in it").into());
-    }
-    if !to_stdout && let Some(folder) = target.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
-        let what = format!("can't write `{}`: there is no folder `{}`", target.display(), folder.display());
-        return Err(Failure::new(what).hint("make the folder first, or name another one").into());
+    if !to_stdout {
+        check_target(target)?;
     }
     let redactor = Redactor::new(&salt(args.salt.as_deref())?);
     let input = Input::open(&args.file.file)?;

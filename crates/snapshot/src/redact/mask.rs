@@ -131,8 +131,7 @@ mod tests {
 
     #[test]
     fn length_and_kind_stay_and_nothing_else() {
-        for text in
-            ["", "a", "password", "a longer text ä that spans several blocks: 😀 und 𝠀", "e", "-"]
+        for text in ["", "a", "password", "a longer text ä that spans several blocks: 😀 und 𝠀", "e", "-"]
         {
             let got = replaced("salt", text);
             assert_eq!(got.len(), text.encode_utf16().count(), "{text}");

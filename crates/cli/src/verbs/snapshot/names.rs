@@ -98,6 +98,8 @@ impl Names {
         match &self.given {
             Given::Folder(folder) if folder.as_os_str().is_empty() => (Some(Path::new(".")), true),
             Given::Folder(folder) => (Some(folder), true),
+            // A device or pipe has no room to be counted.
+            Given::File(path) if path.exists() && !path.is_file() => (None, false),
             Given::File(path) => {
                 let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
                 (Some(folder.unwrap_or(Path::new("."))), path.extension() == Some(OsStr::new("zst")))
