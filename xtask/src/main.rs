@@ -7,6 +7,7 @@
 
 mod bench;
 mod setup;
+mod soak;
 mod test;
 
 use std::{
@@ -30,6 +31,8 @@ enum Xtask {
         #[arg(long)]
         fast: bool,
     },
+    /// Take many pause-free snapshots of a busy server on every Node version, and see whether it takes harm.
+    Soak(soak::SoakArgs),
     /// Measure twinheap and its peers, and write BENCHMARKS.md.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -49,6 +52,7 @@ fn run() -> Result<()> {
     match Xtask::parse() {
         Xtask::Setup => setup::run(),
         Xtask::Test { fast } => test::run(fast),
+        Xtask::Soak(args) => soak::run(&args),
         Xtask::Bench(bench) => bench::run(&bench),
     }
 }

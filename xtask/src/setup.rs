@@ -1,7 +1,8 @@
 //! `cargo xtask setup`: what the tests need beyond Rust and Node, all of it inside the repository.
 //!
-//! Nothing global changes: tools land in `target/tools`, npm packages in `tests/oracle/node_modules`. The one
-//! exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust installation leaves out.
+//! Nothing global changes: tools land in `target/tools`, npm packages in `tests/oracle/node_modules` and
+//! `tests/soak/node_modules`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
+//! installation leaves out.
 //! No system package is asked for: whoever could build this program has the linker, and the `zstd` and `zlib`
 //! crates bring their code along.
 
@@ -38,6 +39,7 @@ pub(crate) const TYPOS: Tool =
 pub(crate) fn run() -> Result<()> {
     toolchain_components()?;
     npm_packages(&root().join("tests/oracle"))?;
+    npm_packages(&root().join("tests/soak"))?;
     for tool in [&CARGO_DENY, &TYPOS] {
         if tool.find().is_none() {
             tool.install()?;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     root,
     setup::{self, CARGO_DENY, TYPOS, Tool},
+    soak,
 };
 
 /// Runs the steps up to the first that fails. `fast` trusts that `cargo xtask setup` was done before.
@@ -33,6 +34,7 @@ fn steps(fast: bool, total: &mut Tally) -> Result<()> {
     step("format", total, |_| cargo("fmt --all -- --check", &[]))?;
     step("clippy", total, |_| cargo("clippy --workspace --all-targets --locked -- -D warnings", &[]))?;
     step("tests", total, cargo_test)?;
+    step("soak", total, |_| soak::short(None))?;
     step("docs", total, |_| cargo("doc --workspace --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")]))?;
     // Not the advisories: their database comes over the network, and changes under a commit that was fine.
     let deny = ["--locked", "--log-level", "error", "check", "licenses", "bans", "sources"];

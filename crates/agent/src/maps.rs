@@ -34,7 +34,8 @@ pub(crate) fn ranges(text: &str) -> Result<Vec<Addresses>, String> {
         .collect()
 }
 
-/// Those of `wanted` that are exactly a mapping of `mappings`, which ascend.
+/// Those of `wanted` that are exactly a mapping of `mappings`, which ascend, or several that follow each other:
+/// neighbours with different rights are wanted as one range.
 ///
 /// Anything else may be somebody else's memory by now, and what a fork leaves out there would crash the children
 /// that the process starts.
@@ -43,9 +44,15 @@ pub(crate) fn unchanged<'a>(
     mappings: &'a [Addresses],
 ) -> impl Iterator<Item = &'a Addresses> {
     wanted.iter().filter(|range| {
-        mappings
-            .binary_search_by_key(&range.start, |mapping| mapping.start)
-            .is_ok_and(|at| mappings[at] == **range)
+        let first = mappings.partition_point(|mapping| mapping.start < range.start);
+        let mut covered = range.start;
+        for mapping in &mappings[first..] {
+            if mapping.start != covered || covered >= range.end {
+                break;
+            }
+            covered = mapping.end;
+        }
+        covered == range.end
     })
 }
 
@@ -132,5 +139,15 @@ mod tests {
         let mappings = [0x10..0x20, 0x20..0x40, 0x50..0x60];
         let wanted = [0x10..0x20, 0x20..0x30, 0x30..0x40, 0x50..0x70, 0x50..0x60, 0x80..0x90];
         assert_eq!(unchanged(&wanted, &mappings).cloned().collect::<Vec<_>>(), [0x10..0x20, 0x50..0x60]);
+    }
+
+    #[test]
+    fn neighbours_that_are_wanted_as_one_are_unchanged() {
+        let mappings = [0x10..0x20, 0x20..0x40, 0x50..0x60];
+        let wanted = [0x10..0x40, 0x10..0x30, 0x18..0x40, 0x10..0x60];
+        assert_eq!(
+            unchanged(&wanted, &mappings).cloned().collect::<Vec<_>>(),
+            std::slice::from_ref(&(0x10..0x40))
+        );
     }
 }

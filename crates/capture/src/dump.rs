@@ -1,5 +1,6 @@
 //! Snapshots of the isolates of a session.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -148,6 +149,9 @@ impl Session {
         out: &mut (dyn FnMut() -> Out + Send),
         watch: Watch<'_>,
     ) -> Result<Dump, CaptureError> {
+        if !self.is_there(isolate) {
+            return Err(CdpError::ThreadEnded.into());
+        }
         let (folder, compressed) = place(&out());
         let (prediction, refusals) = self.forecast(isolate, options, folder.as_deref(), compressed);
         if !options.force && refusals.iter().any(|r| r.level() == Level::Refuse) {
@@ -257,6 +261,8 @@ impl Session {
 /// The folder of a destination, and whether it is compressed.
 fn place(out: &Out) -> (Option<PathBuf>, bool) {
     match out {
+        // A device or pipe, which is written as it is.
+        Out::File(path) if fs::metadata(path).is_ok_and(|about| !about.is_file()) => (None, false),
         Out::File(path) => {
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
             (Some(parent.unwrap_or(Path::new(".")).to_owned()), path.extension().is_some_and(|e| e == "zst"))

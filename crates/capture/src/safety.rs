@@ -120,9 +120,12 @@ fn whole((low, high): (f64, f64)) -> Span<u64> {
 /// Bytes that we may still write to the file system of `folder`.
 ///
 /// # Errors
-/// If the folder doesn't exist or can't be asked.
+/// If the folder doesn't exist or can't be asked, or has a file system that doesn't count.
 pub fn disk_room(folder: &Path) -> io::Result<u64> {
     let system = rustix::fs::statvfs(folder)?;
+    if system.f_blocks == 0 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 

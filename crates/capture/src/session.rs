@@ -210,6 +210,17 @@ impl Session {
         Ok(())
     }
 
+    /// False if the isolate's thread has ended: nobody would answer for it any more.
+    pub(crate) fn is_there(&mut self, isolate: &Isolate) -> bool {
+        for event in self.cdp.take_missed() {
+            self.note(event);
+        }
+        match &isolate.address {
+            Address::Main => true,
+            Address::Worker(session) => self.workers.iter().any(|w| w.session == *session),
+        }
+    }
+
     /// Keeps the list of workers.
     pub(crate) fn note(&mut self, event: Incoming) {
         match event {

@@ -92,8 +92,8 @@ pub enum DoorError {
     },
     /// Nobody handles the signal.
     #[error(
-        "process {pid} doesn't handle SIGUSR1, which would kill it: it was started with --disable-sigusr1, \
-         removed its own handler, or has only just started"
+        "process {pid} doesn't handle SIGUSR1, which would kill it: it was started with --disable-sigusr1 or \
+         --permission, removed its own handler, or has only just started"
     )]
     WouldKill {
         /// What was asked for.

@@ -25,7 +25,7 @@ worker.once('message', () => {
     if (!request.url.startsWith('/block')) return response.end('fine');
     response.end('blocked', () => setImmediate(() => {
       // In native code: JavaScript can be interrupted by an inspector, however busy it is.
-      execFileSync('sh', ['-c', 'until [ -e "$0" ]; do sleep 0.02; done', request.url.slice('/block'.length)]);
+      execFileSync('sh', ['-c', 'until [ -e "$0" ] || [ ! -d "$(dirname "$0")" ]; do sleep 0.02; done', request.url.slice('/block'.length)]);
     }));
   });
   server.listen(0, '127.0.0.1', () => console.log(server.address().port));
