@@ -71,6 +71,8 @@ pub struct Dump {
     pub took: Duration,
     /// Who made it.
     pub method: Method,
+    /// Why earlier copies gave up, one for each.
+    pub retries: Vec<&'static str>,
     /// What was foreseen.
     pub prediction: Prediction,
     /// Worries that did not hinder it.
@@ -161,8 +163,15 @@ impl Session {
         let mut warnings: Vec<String> = refusals.iter().map(Refusal::to_string).collect();
         let expected = prediction.file_bytes.low.midpoint(prediction.file_bytes.high);
         let began = Instant::now();
+        let mut retries = Vec::new();
         let copied = if options.pause_free {
-            match self.dump_by_copy(isolate, options, expected, out, watch).await {
+            let mut noting = |step: Progress| {
+                if let Progress::Again { reason, .. } = step {
+                    retries.push(reason);
+                }
+                watch(step);
+            };
+            match self.dump_by_copy(isolate, options, expected, out, &mut noting).await {
                 Err(CaptureError::PauseFree { reason, .. }) if options.fallback => {
                     warnings.push(format!("no pause-free snapshot: {reason}; took an ordinary one"));
                     // The ordinary way has dangers of its own.
@@ -192,6 +201,7 @@ impl Session {
             pause,
             took: began.elapsed(),
             method,
+            retries,
             prediction,
             warnings,
         })

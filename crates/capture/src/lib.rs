@@ -25,6 +25,7 @@ mod session;
 pub mod signal_door;
 mod sink;
 mod target;
+mod thread_names;
 
 pub use cdp::CdpError;
 pub use dump::{Dump, DumpOptions, Method, Progress, SnapshotOptions, Watch};

@@ -22,7 +22,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::root;
+use crate::{root, soak};
 use agree::Agreement;
 use heaps::Heap;
 use measure::{Outcome, Run};
@@ -117,6 +117,10 @@ fn js(args: &JsArgs) -> Result<()> {
     let text = document::render(&results, &tools, args, &load_before);
     let whole = !args.quick && args.only.is_empty() && args.file.is_empty();
     let path = if whole { root().join("BENCHMARKS.md") } else { work_dir().join("partial.md") };
+    // What another command wrote into the document stays.
+    let soak = fs::read_to_string(&path).map(|old| soak::document::section_of(&old).to_owned());
+    let text = format!("{}\n\n{}", text.trim_end(), soak.unwrap_or_default());
+    let text = format!("{}\n", text.trim_end());
     fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     if !whole {
         println!("{text}");

@@ -24,6 +24,13 @@ fn with_section(text: &str, section: &str) -> String {
     format!("{}\n\n{}\n{next}", text[..start].trim_end(), section.trim_end())
 }
 
+/// The section as it stands in a document, up to the document's end or the next section; empty if there is none.
+pub(crate) fn section_of(text: &str) -> &str {
+    let Some(start) = text.find(HEADING) else { return "" };
+    let section = &text[start..];
+    section[HEADING.len()..].find("\n## ").map_or(section, |end| &section[..HEADING.len() + end])
+}
+
 /// The section's text.
 pub(super) fn render(trials: &[Trial]) -> String {
     let mut text = format!(

@@ -5,7 +5,7 @@
 //! reported and never judged.
 
 mod actor;
-mod document;
+pub(crate) mod document;
 mod figures;
 mod held;
 mod shots;

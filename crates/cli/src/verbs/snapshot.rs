@@ -49,6 +49,8 @@ struct Entry {
     method: &'static str,
     /// Forks until one succeeded.
     attempts: Option<u32>,
+    /// Why earlier forks gave up.
+    retries: Vec<&'static str>,
     /// How long the thread stood still; absent if only the target knows.
     pause_seconds: Option<f64>,
     /// The span that was foreseen.
@@ -259,6 +261,7 @@ fn entry(dump: Dump, file: Option<PathBuf>, redacted: bool) -> (Entry, Vec<Strin
         json_bytes: dump.written.json_bytes,
         method,
         attempts,
+        retries: dump.retries,
         pause_seconds: Some(dump.pause.as_secs_f64()),
         predicted_pause_seconds: Some([predicted.low, predicted.high]),
         took_seconds: dump.took.as_secs_f64(),

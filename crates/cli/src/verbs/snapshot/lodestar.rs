@@ -78,6 +78,7 @@ pub(super) async fn run(
             json_bytes: written.json_bytes,
             method: "lodestar",
             attempts: None,
+            retries: Vec::new(),
             pause_seconds: None,
             predicted_pause_seconds: None,
             took_seconds: began.elapsed().as_secs_f64(),
