@@ -1,7 +1,7 @@
 //! The shared object that twinheap loads into a live Node.js process.
 //!
 //! It does one thing: it forks, so that a child can write a V8 heap snapshot while the process goes on.
-//! JavaScript loads it with `process.dlopen` and calls [`exports`]; what those do in the process is in `fork`,
+//! JavaScript loads it with `process.dlopen` and calls `exports`; what those do in the process is in `fork`,
 //! what happens in the child is in `child`.
 //!
 //! A forked child of a process with many threads has one thread, and whatever the others held stays held.

@@ -10,7 +10,7 @@ use twinheap_capture::{OpenOptions, Session};
 use crate::interrupt::Cooperative;
 use crate::output::Output;
 
-/// Runs `work` with an event loop; Ctrl-C raises [`STOP`], and `work` is expected to come to its end then.
+/// Runs `work` with an event loop; Ctrl-C raises `STOP`, and `work` is expected to come to its end then.
 pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let _cooperative = Cooperative::new();
     let runtime = runtime()?;

@@ -1,8 +1,8 @@
 //! The HTTP endpoint that takes heap snapshots of a Node.js process on request.
 //!
-//! [`Server`] listens; [`routes`] checks who asks and for what; [`gate`] lets one dump begin at a time, and not too
-//! many of them; [`keeper`] owns the only connection to the process, on a thread of its own; [`folder`] and
-//! [`place`] see to it that bytes end up where they may, whole or not at all.
+//! [`Server`] listens; `routes` checks who asks and for what; `gate` lets one dump begin at a time, and not too
+//! many of them; `keeper` owns the only connection to the process, on a thread of its own; `folder` and
+//! `place` see to it that bytes end up where they may, whole or not at all.
 //!
 //! Rules: a dump costs the token, also on loopback. Nobody waits in a queue. What can be looked at without touching
 //! the process's event loop is, and what can't is cached.
