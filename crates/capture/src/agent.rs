@@ -20,16 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// The target does this itself: it may see another file system than we do, and another user may own it. Folders
 /// for temporary files may be mounted so that nothing in them can be executed, hence several.
+///
+/// Nothing here may ask for a file's status, as `fs.rmSync` does: Node keeps the answers of all such calls in one
+/// array, and the inspector may have interrupted JavaScript between a call and the look at its answer.
 const LOAD: &str = r"
 ((payload, get) => {
   const fs = get('fs'), os = get('os'), path = get('path');
   const code = Buffer.from(payload, 'base64');
   const reasons = [];
   for (const base of new Set([os.tmpdir(), '/dev/shm', '/var/tmp', process.cwd()])) {
-    let folder;
+    let folder, file;
     try {
       folder = fs.mkdtempSync(path.join(base, 'twinheap-'));
-      const file = path.join(folder, 'agent.node');
+      file = path.join(folder, 'agent.node');
       fs.writeFileSync(file, code, { mode: 0o500 });
       const module = { exports: {} };
       process.dlopen(module, file);
@@ -38,7 +41,8 @@ const LOAD: &str = r"
     } catch (error) {
       reasons.push(`${base}: ${error.message}`);
     } finally {
-      if (folder) fs.rmSync(folder, { recursive: true, force: true });
+      try { if (file) fs.unlinkSync(file); } catch {}
+      try { if (folder) fs.rmdirSync(folder); } catch {}
     }
   }
   return reasons.join('; ');
