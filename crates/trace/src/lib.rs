@@ -1,0 +1,33 @@
+//! Reads recordings of a process's calls to malloc and free into struct-of-arrays columns.
+//!
+//! Today these are heaptrack's data files, versions 0 to 3: the *interpreted* form, which its tools keep as `.zst`
+//! or `.gz`, and the *raw* form that its library writes, in which addresses have no names yet.
+//!
+//! The crate does no I/O and starts no thread. A caller pushes chunks of uncompressed bytes, of whatever size it
+//! has, into a [`Parser`] and gets a [`Trace`] back.
+//!
+//! What this crate never does: count. What is leaked, temporary or alive at the peak, and which frames are worth
+//! showing, lives in `twinheap-native`. Matching a `free` with its `malloc` does belong here, since some forms of
+//! the file have done it already and some have not.
+//!
+//! Damage is not an error: a file cut short gives what could be read, and a list of [`Damage`] with line and byte.
+
+mod damage;
+mod events;
+mod fields;
+mod ids;
+mod parser;
+mod raw;
+mod sniff;
+mod strings;
+mod trace;
+
+pub use damage::{Damage, ParseError};
+pub use events::{Event, Events};
+pub use ids::{InfoIdx, IpId, StringId, TraceId};
+pub use parser::{Parsed, Parser};
+pub use sniff::is_heaptrack;
+pub use strings::Strings;
+pub use trace::{
+    Clock, EmbeddedSuppression, Frame, Infos, Ips, Matching, RssSample, Stamp, Trace, TraceTree,
+};

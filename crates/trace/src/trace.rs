@@ -1,0 +1,313 @@
+//! A recording in columns.
+
+use std::ops::Range;
+
+use crate::events::Events;
+use crate::ids::{InfoIdx, IpId, StringId, TraceId};
+use crate::strings::Strings;
+
+/// How the file told which allocation a free belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Matching {
+    /// heaptrack had matched them and kept only size and stack: whether a free is of the latest block or of one
+    /// like it can't be told. Interpreted files of version 1 and later.
+    #[default]
+    ByInfo,
+    /// By address, as recorded. Raw files.
+    ByPointer,
+    /// By address, in an interpreted file of version 0, whose readers count temporary allocations by address too.
+    ByPointerInterpreted,
+}
+
+/// A recording of a process's calls to malloc and free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// Version of the heaptrack that wrote the file, `0x10400` for 1.4.0; 0 if it does not say.
+    pub heaptrack_version: u64,
+    /// Version of the file format, 0 to 3.
+    pub file_version: u32,
+    /// True for the raw form: addresses have modules, but no functions, files or lines.
+    pub is_raw: bool,
+    /// Whether frees were matched by address.
+    pub matching: Matching,
+    /// The command line, its arguments joined by spaces; empty if the file has none.
+    pub command: Vec<u8>,
+    /// True if the recorder was attached to a running process, so that older blocks are unknown.
+    pub is_attached: bool,
+    /// Bytes of a page of memory, the unit of [`RssSample::pages`].
+    pub page_size: Option<u64>,
+    /// The machine's memory in pages.
+    pub physical_pages: Option<u64>,
+    /// Names of modules, functions and files.
+    pub strings: Strings,
+    /// Places in the code.
+    pub ips: Ips,
+    /// Call stacks as a tree.
+    pub tree: TraceTree,
+    /// Pairs of size and call stack.
+    pub infos: Infos,
+    /// Calls to malloc and free in order.
+    pub events: Events,
+    /// When they happened.
+    pub clock: Clock,
+    /// The process's resident memory, in order.
+    pub rss: Vec<RssSample>,
+    /// Leaks that the recorded program itself asked not to report, as its `__lsan_default_suppressions`.
+    pub suppressions: Vec<EmbeddedSuppression>,
+}
+
+/// A line of the program's own suppressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddedSuppression {
+    /// The line, such as `leak:pattern`.
+    pub text: Vec<u8>,
+    /// True if its length stood in front of it. heaptrack writes all of them so since 1.3, and can't read them.
+    pub is_sized: bool,
+}
+
+/// A function, and a line of source in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Frame {
+    /// The function's name, demangled.
+    pub function: StringId,
+    /// The source file.
+    pub file: StringId,
+    /// The line, from 1; 0 is unknown.
+    pub line: u32,
+}
+
+/// Places in the code, as columns by [`IpId`]; place 0 is "none" and has no frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ips {
+    /// The address of the call, which is one byte before the address that it returns to.
+    address: Vec<u64>,
+    /// Name of the executable or library.
+    module: Vec<StringId>,
+    /// Where each place's frames begin in `frames`, with one more entry for the end of the last.
+    first_frame: Vec<u32>,
+    frames: Vec<Frame>,
+}
+
+impl Default for Ips {
+    fn default() -> Self {
+        Ips { address: vec![0], module: vec![StringId(0)], first_frame: vec![0, 0], frames: Vec::new() }
+    }
+}
+
+impl Ips {
+    /// Number of places with the 0 that is none: ids are below it.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.address.len()
+    }
+
+    /// True if there is none but the place 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() <= 1
+    }
+
+    /// The address in the recorded process.
+    ///
+    /// # Panics
+    /// If there is no such place, as a slice does; so do the other methods.
+    pub fn address(&self, ip: IpId) -> u64 {
+        self.address[ip.index()]
+    }
+
+    /// Name of the executable or library that the address is in.
+    pub fn module(&self, ip: IpId) -> StringId {
+        self.module[ip.index()]
+    }
+
+    /// The functions at this address: the innermost first, then those that it was inlined into, and the one that
+    /// really has the address last. Empty without debug information and symbols.
+    pub fn frames(&self, ip: IpId) -> &[Frame] {
+        let range = self.first_frame[ip.index()] as usize..self.first_frame[ip.index() + 1] as usize;
+        &self.frames[range]
+    }
+
+    /// The innermost function, or nothing known.
+    pub fn frame(&self, ip: IpId) -> Frame {
+        self.frames(ip).first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(crate) fn push(&mut self, address: u64, module: StringId) -> IpId {
+        self.address.push(address);
+        self.module.push(module);
+        self.first_frame.push(self.frames.len() as u32);
+        IpId(self.address.len() as u32 - 1)
+    }
+
+    /// Adds a frame to the place that was pushed last.
+    pub(crate) fn push_frame(&mut self, frame: Frame) {
+        self.frames.push(frame);
+        if let Some(end) = self.first_frame.last_mut() {
+            *end = self.frames.len() as u32;
+        }
+    }
+}
+
+/// Call stacks as a tree: a node is a call, its parent the call around it. Columns by [`TraceId`]; node 0 is "none".
+/// A parent stands before its children.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceTree {
+    ip: Vec<IpId>,
+    parent: Vec<TraceId>,
+}
+
+impl Default for TraceTree {
+    fn default() -> Self {
+        TraceTree { ip: vec![IpId(0)], parent: vec![TraceId(0)] }
+    }
+}
+
+impl TraceTree {
+    /// Number of nodes with the 0 that is none: ids are below it.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ip.len()
+    }
+
+    /// True if there is none but node 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() <= 1
+    }
+
+    /// Where the call is.
+    ///
+    /// # Panics
+    /// If there is no such node, as a slice does; so does [`TraceTree::parent`].
+    #[inline]
+    pub fn ip(&self, node: TraceId) -> IpId {
+        self.ip[node.index()]
+    }
+
+    /// The call around it; 0 at the root.
+    #[inline]
+    pub fn parent(&self, node: TraceId) -> TraceId {
+        self.parent[node.index()]
+    }
+
+    pub(crate) fn push(&mut self, ip: IpId, parent: TraceId) {
+        self.ip.push(ip);
+        self.parent.push(parent);
+    }
+}
+
+/// What was allocated: each pair of size and stack once, as columns by [`InfoIdx`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Infos {
+    size: Vec<u64>,
+    trace: Vec<TraceId>,
+}
+
+impl Infos {
+    /// Number of pairs.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.size.len()
+    }
+
+    /// True without pairs.
+    pub fn is_empty(&self) -> bool {
+        self.size.is_empty()
+    }
+
+    /// Bytes asked for in one call.
+    ///
+    /// # Panics
+    /// If there is no such pair, as a slice does; so does [`Infos::trace`].
+    #[inline]
+    pub fn size(&self, info: InfoIdx) -> u64 {
+        self.size[info.index()]
+    }
+
+    /// The stack of the call.
+    #[inline]
+    pub fn trace(&self, info: InfoIdx) -> TraceId {
+        self.trace[info.index()]
+    }
+
+    /// All sizes.
+    pub fn sizes(&self) -> &[u64] {
+        &self.size
+    }
+
+    pub(crate) fn push(&mut self, size: u64, trace: TraceId) {
+        self.size.push(size);
+        self.trace.push(trace);
+    }
+}
+
+/// A tick of the recorder's clock, about one every 10 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Position of the first event after it.
+    pub event: u64,
+    /// Milliseconds since the recording began.
+    pub ms: u64,
+}
+
+/// When events happened: ticks in order of time and of events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clock(pub(crate) Vec<Stamp>);
+
+impl Clock {
+    /// The ticks.
+    pub fn stamps(&self) -> &[Stamp] {
+        &self.0
+    }
+
+    /// Milliseconds of the latest tick before the event at this position; 0 before the first.
+    pub fn at(&self, event: u64) -> u64 {
+        let after = self.0.partition_point(|stamp| stamp.event <= event);
+        after.checked_sub(1).map_or(0, |at| self.0[at].ms)
+    }
+
+    /// How long the recording lasted in milliseconds: one more than the last tick, since something came after it.
+    pub fn runtime_ms(&self) -> u64 {
+        self.0.last().map_or(0, |stamp| stamp.ms).saturating_add(1)
+    }
+
+    /// Positions of the events from one time to another, in milliseconds; the end is not included.
+    pub fn events_between(&self, ms: Range<u64>, all: u64) -> Range<u64> {
+        let position = |ms: u64| match self.0.get(self.0.partition_point(|stamp| stamp.ms < ms)) {
+            _ if ms == 0 => 0,
+            Some(stamp) => stamp.event,
+            None => all,
+        };
+        let start = position(ms.start);
+        start..position(ms.end).max(start)
+    }
+}
+
+/// How much of the process was in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RssSample {
+    /// Milliseconds since the recording began.
+    pub ms: u64,
+    /// Resident pages, the recorder's own included.
+    pub pages: u64,
+}
+
+impl Trace {
+    /// Gives back the room that growing columns hold in reserve.
+    pub(crate) fn shrink(&mut self) {
+        self.strings.shrink();
+        self.ips.address.shrink_to_fit();
+        self.ips.module.shrink_to_fit();
+        self.ips.first_frame.shrink_to_fit();
+        self.ips.frames.shrink_to_fit();
+        self.tree.ip.shrink_to_fit();
+        self.tree.parent.shrink_to_fit();
+        self.infos.size.shrink_to_fit();
+        self.infos.trace.shrink_to_fit();
+        self.events.shrink();
+        self.clock.0.shrink_to_fit();
+        self.rss.shrink_to_fit();
+    }
+}
