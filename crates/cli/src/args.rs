@@ -141,9 +141,10 @@ pub(crate) struct SummaryArgs {
     pub(crate) file: File,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// Rows to print; JSON has all classes
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub(crate) limit: usize,
+    /// Rows to print: 30 classes if not given, or 10 call sites of each kind; JSON has all classes, and of each kind
+    /// 100 stacks or N
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
 }
 
 #[derive(Debug, Args)]

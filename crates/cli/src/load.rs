@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use twinheap_jsheap::{Heap, Resources};
 use twinheap_snapshot::{
     Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, Snapshot,
     parse_sampling_profile, sniff,
 };
+use twinheap_trace::{Trace, is_heaptrack};
 
 use crate::args::Global;
 use crate::failure::{DAMAGED, Failure};
@@ -20,6 +20,7 @@ use crate::progress::Progress;
 pub(crate) enum Loaded {
     Heap(Box<LoadedHeap>),
     Sampling(SamplingProfile, Notes),
+    Native(Box<Trace>, Notes),
 }
 
 /// An analysed snapshot.
@@ -39,7 +40,7 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    fn new(file: String, damage: &[Damage]) -> Self {
+    fn new<D: std::fmt::Display>(file: String, damage: &[D]) -> Self {
         let warnings = damage.iter().map(|d| format!("damaged file: {d}; the result is partial")).collect();
         Notes { file, warnings, is_damaged: !damage.is_empty() }
     }
@@ -85,7 +86,8 @@ pub(crate) fn resources<'a>(global: &Global, progress: &'a Progress) -> Resource
 pub(crate) fn load(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<LoadedHeap> {
     match load_any(path, global, progress)? {
         Loaded::Heap(loaded) => Ok(*loaded),
-        Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes).into()),
+        Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
+        Loaded::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
     }
 }
 
@@ -100,6 +102,7 @@ pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> any
             Loaded::Heap(Box::new(LoadedHeap { heap, notes }))
         }
         Parsed::Sampling(profile, notes) => Loaded::Sampling(profile, notes),
+        Parsed::Native(trace, notes) => Loaded::Native(trace, notes),
     })
 }
 
@@ -110,19 +113,43 @@ pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> any
 pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<(Snapshot, Notes)> {
     match parse_any(path, global, progress)? {
         Parsed::Snapshot(snapshot, notes) => Ok((*snapshot, notes)),
-        Parsed::Sampling(_, notes) => Err(not_a_snapshot(&notes).into()),
+        Parsed::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
+        Parsed::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
     }
 }
 
-fn not_a_snapshot(notes: &Notes) -> Failure {
-    Failure::new(format!("`{}` is a sampling heap profile, and this needs a heap snapshot", notes.file))
-        .hint("`twinheap summary` shows sampling profiles")
+const A_PROFILE: &str = "a sampling heap profile";
+const A_TRACE: &str = "a recording of native allocations";
+
+fn not_a_snapshot(notes: &Notes, what: &str) -> Failure {
+    Failure::new(format!("`{}` is {what}, and this needs a heap snapshot", notes.file))
+        .hint("`twinheap summary` shows what is in it")
 }
 
 /// A file in columns, before any analysis.
 enum Parsed {
     Snapshot(Box<Snapshot>, Notes),
     Sampling(SamplingProfile, Notes),
+    Native(Box<Trace>, Notes),
+}
+
+/// What takes the bytes, once the first of them told what they are.
+enum Reader<'a> {
+    Snapshot(Box<Parser<'a>>),
+    /// Small, and read as a whole: the sampling profile's tokens nest.
+    Sampling(Vec<u8>),
+    Native(Box<twinheap_trace::Parser>),
+}
+
+impl Reader<'_> {
+    fn feed(&mut self, chunk: &[u8], name: &str) -> anyhow::Result<()> {
+        match self {
+            Reader::Snapshot(parser) => parser.feed(chunk).map_err(|e| parse_failure(name, &e))?,
+            Reader::Sampling(text) => text.extend_from_slice(chunk),
+            Reader::Native(parser) => parser.feed(chunk).map_err(|e| trace_failure(name, &e))?,
+        }
+        Ok(())
+    }
 }
 
 fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<Parsed> {
@@ -133,39 +160,56 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
     let join: Option<&twinheap_snapshot::Join<'_>> = if share { Some(&threaded) } else { None };
 
     let began = Instant::now();
-    let mut parser = Some(Parser::new(Options { join, size_hint }));
-    // Small, and read as a whole: the sampling profile's tokens nest.
-    let mut profile: Option<Vec<u8>> = None;
-    let mut is_first = true;
+    let mut reader = Reader::Snapshot(Box::new(Parser::new(Options { join, size_hint })));
     let mut taken = 0;
     let broken = input.read(share, &mut |chunk| {
-        if std::mem::take(&mut is_first) && sniff(chunk) == FileKind::SamplingProfile {
-            profile = Some(Vec::new());
+        if taken == 0 && is_heaptrack(chunk) {
+            reader = Reader::Native(Box::default());
+        } else if taken == 0 && sniff(chunk) == FileKind::SamplingProfile {
+            reader = Reader::Sampling(Vec::new());
         }
         taken += chunk.len() as u64;
-        match (&mut profile, &mut parser) {
-            (Some(text), _) => text.extend_from_slice(chunk),
-            (None, Some(parser)) => parser.feed(chunk).map_err(|e| parse_failure(&name, &e))?,
-            (None, None) => {}
-        }
+        reader.feed(chunk, &name)?;
         progress.bytes(&name, taken, exact_size);
         Ok(())
     })?;
-    let broken = broken.map(|what| Damage { section: Section::Top, offset: taken, what });
 
-    if let Some(text) = profile {
-        let mut profile = parse_sampling_profile(&text).map_err(|e| parse_failure(&name, &e))?;
-        profile.damage.extend(broken);
-        let notes = Notes::new(name, &profile.damage);
-        return Ok(Parsed::Sampling(profile, notes));
+    match reader {
+        Reader::Snapshot(parser) => {
+            let mut parsed = parser.finish().map_err(|e| parse_failure(&name, &e))?;
+            progress.note_reading("reading and parsing", began.elapsed(), taken);
+            // The reason comes first, then what it did to the file.
+            let broken = broken.map(|what| Damage { section: Section::Top, offset: taken, what });
+            parsed.damage.splice(0..0, broken);
+            let notes = Notes::new(name, &parsed.damage);
+            Ok(Parsed::Snapshot(Box::new(parsed.snapshot), notes))
+        }
+        Reader::Sampling(text) => {
+            let mut profile = parse_sampling_profile(&text).map_err(|e| parse_failure(&name, &e))?;
+            profile.damage.extend(broken.map(|what| Damage { section: Section::Top, offset: taken, what }));
+            let notes = Notes::new(name, &profile.damage);
+            Ok(Parsed::Sampling(profile, notes))
+        }
+        Reader::Native(parser) => {
+            let parsed = parser.finish().map_err(|e| trace_failure(&name, &e))?;
+            progress.note_reading("reading and parsing", began.elapsed(), taken);
+            let broken = broken.map(|what| format!("{what} (byte {taken})"));
+            let damage: Vec<String> =
+                broken.into_iter().chain(parsed.damage.iter().map(ToString::to_string)).collect();
+            let notes = Notes::new(name, &damage);
+            Ok(Parsed::Native(Box::new(parsed.trace), notes))
+        }
     }
-    let parser = parser.take().context("the parser is there until it is finished")?;
-    let mut parsed = parser.finish().map_err(|e| parse_failure(&name, &e))?;
-    progress.note_reading("reading and parsing", began.elapsed(), taken);
-    // The reason comes first, then what it did to the file.
-    parsed.damage.splice(0..0, broken);
-    let notes = Notes::new(name, &parsed.damage);
-    Ok(Parsed::Snapshot(Box::new(parsed.snapshot), notes))
+}
+
+fn trace_failure(name: &str, error: &twinheap_trace::ParseError) -> Failure {
+    let failure = Failure::new(format!("can't read `{name}`: {error}"));
+    match error {
+        twinheap_trace::ParseError::TooNew { .. } => {
+            failure.hint("a newer twinheap may read it; heaptrack's own tools of that version do")
+        }
+        _ => failure,
+    }
 }
 
 fn parse_failure(name: &str, error: &ParseError) -> Failure {

@@ -397,3 +397,61 @@ fn an_interrupt_ends_with_130() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(stdin);
 }
+
+/// A recording of heaptrack's: `make` keeps 100 and 28 bytes, one block of its caller is temporary.
+const NATIVE_TRACE: &str = "v 10400 3\nX ./shop --port 80\nI 1000 100\ns 5 /shop\ns 4 make\ns 6 shop.c\ns 4 main\n\
+    i 401000 1 2 3 a 4 3 14\ni 402000 1 4 3 1e\ni 7f00 0\nt 2 0\nt 1 1\nt 3 1\na 64 2\na 1c 2\na 8 3\n\
+    + 0\nc 5\n+ 1\n+ 2\n- 2\nR 10\nc 1f\n";
+
+#[test]
+fn a_native_trace_is_summed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    std::fs::write(&plain, NATIVE_TRACE).unwrap();
+    let packed = folder.path().join("heaptrack.shop.1.zst");
+    std::fs::write(&packed, zstd::encode_all(NATIVE_TRACE.as_bytes(), 3).unwrap()).unwrap();
+    for file in [&plain, &packed] {
+        let file = file.to_str().unwrap();
+        let document = check_json(&["summary", file], "native-trace");
+        for (name, value) in [
+            ("command", Value::from("./shop --port 80")),
+            ("runtime", 0.032.into()),
+            ("allocations", 3.into()),
+            ("temporary", 1.into()),
+            ("temporary_exact", Value::Null),
+            ("peak_bytes", 136.into()),
+            ("peak_time", 0.005.into()),
+            ("leaked_bytes", 128.into()),
+            ("suppressed_bytes", 0.into()),
+            ("peak_rss", 65536.into()),
+        ] {
+            assert_eq!(document[name], value, "{name}");
+        }
+        let stack = &document["stacks"]["leaked"][0];
+        assert_eq!((&stack["leaked"], &stack["allocations"]), (&128.into(), &2.into()));
+        let frame = |at: usize| {
+            let frame = &stack["frames"][at];
+            let words = ["function", "module", "file", "kind"]
+                .map(|key| frame[key].as_str().unwrap_or("").to_owned());
+            (words.join(" "), frame["line"].as_u64().unwrap(), frame["inlined"].as_bool().unwrap())
+        };
+        assert_eq!(frame(0), ("make /shop shop.c native".to_owned(), 10, true));
+        assert_eq!(frame(1), ("main /shop shop.c native".to_owned(), 20, false));
+        assert_eq!(frame(2), ("main /shop shop.c native".to_owned(), 30, false));
+        assert_eq!(document["stacks"]["temporary"][0]["frames"][0]["kind"], "unknown");
+        let text = String::from_utf8(run(&["summary", file]).stdout).unwrap();
+        for words in ["heaptrack 1.4.0", "./shop --port 80", "136 B", "make  shop.c:10 ← main ← main"] {
+            assert!(text.contains(words), "no `{words}` in: {text}");
+        }
+    }
+    let name = plain.to_str().unwrap();
+    check_error(&["objects", name], 2, &["recording of native allocations", "hint: `twinheap summary`"]);
+
+    std::fs::write(&plain, &NATIVE_TRACE[..NATIVE_TRACE.len() - 3]).unwrap();
+    let output = run(&["summary", "--json", name]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(json(&output)["allocations"], 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("within a line"));
+    std::fs::write(&plain, "v 10900 4\n").unwrap();
+    check_error(&["summary", name], 2, &["version 4", "line 1, byte 0", "hint:"]);
+}

@@ -146,10 +146,10 @@ impl NativeHeap {
     ///
     /// In a stretch, blocks count as allocated and freed within it, as in heaptrack's time filter: its peak and its
     /// leaks are growth since its start.
-    pub fn costs(&self, ms: Option<Range<u64>>, suppressions: &Suppressions) -> Costs {
+    pub fn costs(&self, ms: Option<&Range<u64>>, suppressions: &Suppressions) -> Costs {
         let trace = &self.trace;
         let all = trace.events.len();
-        let events = ms.as_ref().map_or(0..all, |ms| trace.clock.events_between(ms.clone(), all));
+        let events = ms.map_or(0..all, |ms| trace.clock.events_between(ms.clone(), all));
         let (peak, peak_event) = self.peak_event(events.clone());
 
         let mut replay = Replay { counts: vec![Count::default(); trace.infos.len()], latest: 0, heap: self };
@@ -216,9 +216,8 @@ impl NativeHeap {
         (peak, at)
     }
 
-    fn peak_rss(&self, ms: Option<Range<u64>>) -> Option<u64> {
-        let samples =
-            self.trace.rss.iter().filter(|sample| ms.as_ref().is_none_or(|ms| ms.contains(&sample.ms)));
+    fn peak_rss(&self, ms: Option<&Range<u64>>) -> Option<u64> {
+        let samples = self.trace.rss.iter().filter(|sample| ms.is_none_or(|ms| ms.contains(&sample.ms)));
         let pages = samples.map(|sample| sample.pages).max()?;
         Some(pages.saturating_mul(self.trace.page_size?))
     }

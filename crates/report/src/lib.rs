@@ -8,6 +8,7 @@ mod diff;
 mod dominators;
 mod export;
 mod names;
+mod native;
 mod objects;
 mod paths;
 mod sampling;
@@ -21,6 +22,7 @@ pub use diff::{diff_json, diff_text};
 pub use dominators::{DominatorsView, dominators_json, dominators_text};
 pub use export::write_nodes_tsv;
 pub use names::clean;
+pub use native::{NativeView, native_json, native_text};
 pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};
 pub use paths::{
     MergedView, NoPath, RetainerNode, merged_json, merged_text, path_json, path_text, retainers_json,

@@ -1,16 +1,29 @@
 //! `twinheap summary`.
 
 use twinheap_jsheap::{Work, allocation_sites, class_rows, intervals, sampled_functions, statistics};
-use twinheap_report::{SummaryView, sampling_json, sampling_text, summary_json, summary_text};
+use twinheap_native::{NativeHeap, Suppressions};
+use twinheap_report::{
+    NativeView, SummaryView, native_json, native_text, sampling_json, sampling_text, summary_json,
+    summary_text,
+};
+use twinheap_trace::Trace;
 
 use crate::args::{Global, SummaryArgs};
-use crate::load::{Loaded, load_any, resources};
+use crate::load::{Loaded, Notes, load_any, resources};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::verbs::select::Selection;
 
+/// Rows to print if nobody says how many.
+const CLASSES: usize = 30;
+/// The same for call sites, of which there are four lists.
+const CALL_SITES: usize = 10;
+/// Stacks of each kind in JSON, at least: a recording has a hundred thousand of them.
+const STACKS: usize = 100;
+
 pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
+    let limit = args.limit.unwrap_or(CLASSES);
     let mut loaded = match load_any(&args.file.file, global, &progress)? {
         Loaded::Heap(loaded) => loaded,
         Loaded::Sampling(profile, notes) => {
@@ -19,10 +32,11 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
             if global.json {
                 output.json(&sampling_json(&profile, &functions, &notes.file, &notes.warnings))?;
             } else {
-                output.text(&sampling_text(&profile, &functions, &notes.file, &output.style, args.limit))?;
+                output.text(&sampling_text(&profile, &functions, &notes.file, &output.style, limit))?;
             }
             return Ok(notes.conclude(output));
         }
+        Loaded::Native(trace, notes) => return run_native(*trace, notes, &progress, args, global, output),
     };
     let heap = &loaded.heap;
     let mut selection = Selection::from_args(&args.filter, heap, global, output)?;
@@ -49,7 +63,39 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
     if global.json {
         output.json(&summary_json(&view))?;
     } else {
-        output.text(&summary_text(&view, &output.style, args.limit))?;
+        output.text(&summary_text(&view, &output.style, limit))?;
     }
     Ok(loaded.notes.conclude(output))
+}
+
+fn run_native(
+    trace: Trace,
+    mut notes: Notes,
+    progress: &Progress,
+    args: &SummaryArgs,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<u8> {
+    let events = trace.events.len();
+    let size = trace.events.size();
+    let work = Work { nodes: 0, edges: 0, bytes: size };
+    let heap = progress.pass("stacks", work, || NativeHeap::new(trace));
+    let suppressions = Suppressions::built_in().embedded(&heap.trace, false);
+    // The events are gone through twice: to the peak, and for the costs.
+    let work = Work { nodes: events, edges: 0, bytes: 2 * size };
+    let costs = progress.pass("costs", work, || heap.costs(None, &suppressions));
+    progress.finish(global, output)?;
+    for line in &suppressions.invalid {
+        let line = String::from_utf8_lossy(line);
+        notes.warnings.push(format!("the program's own suppression `{line}` is none and was left out"));
+    }
+    let most = args.limit.unwrap_or(CALL_SITES);
+    let view =
+        |most| NativeView { heap: &heap, costs: &costs, file: &notes.file, warnings: &notes.warnings, most };
+    if global.json {
+        output.json(&native_json(&view(most.max(STACKS))))?;
+    } else {
+        output.text(&native_text(&view(most), &output.style))?;
+    }
+    Ok(notes.conclude(output))
 }
