@@ -265,10 +265,30 @@ fn function_name(frame: &FrameView<'_>) -> String {
     if frame.function.is_empty() {
         return format!("{:#x}", frame.address);
     }
-    // Parameters and template arguments fill lines and tell little.
-    let name = String::from_utf8_lossy(frame.function);
-    let end = name.find(['(', '<']).filter(|&at| at > 0 && !name.starts_with("operator"));
-    end.map_or_else(|| name.to_string(), |at| name[..at].to_owned())
+    short_name(&String::from_utf8_lossy(frame.function))
+}
+
+/// A C++ name without parameters and template arguments: they fill lines and tell little.
+fn short_name(name: &str) -> String {
+    let mut out = String::new();
+    let mut depth = 0_usize;
+    for (at, c) in name.char_indices() {
+        let is_operator = out.trim_end_matches(['<', '>', '-']).ends_with("operator");
+        match c {
+            '<' | '>' if is_operator && depth == 0 => out.push(c),
+            '<' => {
+                if depth == 0 {
+                    out.push_str("<>");
+                }
+                depth += 1;
+            }
+            '>' => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            '(' if at > 0 && !name[at..].starts_with("(anonymous") && !out.ends_with("operator") => break,
+            _ => out.push(c),
+        }
+    }
+    out
 }
 
 fn file_name(path: &[u8]) -> String {
@@ -300,9 +320,16 @@ mod tests {
     #[test]
     fn frames_are_named_and_told_apart() {
         check("node::Start(int, char**)", "/bin/node", "node::Start", "native");
-        check("std::vector<int>::push_back(int&&)", "/bin/node", "std::vector", "native");
-        check("operator<<(int)", "/bin/node", "operator<<(int)", "native");
-        check("(anonymous namespace)::f()", "/bin/node", "(anonymous namespace)::f()", "native");
+        check("std::vector<int>::push_back(int&&)", "/bin/node", "std::vector<>::push_back", "native");
+        check("operator<<(int)", "/bin/node", "operator<<", "native");
+        check("f<g<h>(int)>::operator()(int)", "/bin/node", "f<>::operator()", "native");
+        check(
+            "v8::(anonymous namespace)::Invoke(v8::Isolate*)",
+            "/bin/node",
+            "v8::(anonymous namespace)::Invoke",
+            "native",
+        );
+        check("(anonymous namespace)::f()", "/bin/node", "(anonymous namespace)::f", "native");
         check(
             "Builtins_InterpreterEntryTrampoline",
             "/bin/node",
