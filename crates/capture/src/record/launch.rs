@@ -1,0 +1,105 @@
+//! Starts a program with the recorder in it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use rustix::fs::statvfs;
+use twinheap_wire::VARIABLE;
+
+/// The object that is preloaded; empty where recording doesn't work.
+static PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
+
+/// Room that a folder for shared memory must have, in bytes: what a program of some threads takes.
+const ROOM: u64 = 48 << 20;
+
+/// V8's options by which it tells the names of its code: without the second, interpreted functions share theirs.
+const NODE_OPTIONS: &str = "--perf-basic-prof --interpreted-frames-native-stack";
+
+/// A private folder for rings and the recorder; it goes with this.
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes one in memory if there is room, and in the folder for temporary files otherwise.
+    pub(super) fn create() -> io::Result<Folder> {
+        let name = format!("twinheap-{}", std::process::id());
+        let mut last = None;
+        for base in [PathBuf::from("/dev/shm"), std::env::temp_dir(), PathBuf::from("/var/tmp")] {
+            let has_room = statvfs(&base).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ROOM);
+            if !has_room {
+                continue;
+            }
+            for attempt in 0..100 {
+                let path = base.join(format!("{name}.{attempt}"));
+                match fs::DirBuilder::new().mode(0o700).create(&path) {
+                    Ok(()) => return Ok(Folder { path }),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => {
+                        last = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::StorageFull, "no folder has 48 MB free")))
+    }
+
+    /// Path of the ring with a number.
+    pub(super) fn ring(&self, number: u32) -> PathBuf {
+        self.path.join(format!("ring.{number}"))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // If it is gone already, all the better.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Whether this build can record.
+pub(super) fn is_supported() -> bool {
+    !PRELOAD.is_empty()
+}
+
+/// Writes the object to preload where it can be executed from; its path.
+pub(super) fn write_preload(folder: &Folder) -> io::Result<PathBuf> {
+    let path = folder.path().join("twinheap-record.so");
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o500).open(&path)?;
+    io::Write::write_all(&mut file, PRELOAD)?;
+    Ok(path)
+}
+
+/// Starts the program.
+pub(super) fn start(command: &[OsString], preload: &Path, folder: &Folder, js_names: bool) -> io::Result<Child> {
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no command"))?;
+    let mut child = Command::new(program);
+    child.args(arguments);
+    child.env(VARIABLE, folder.path().join("ring"));
+    child.env("LD_PRELOAD", joined(preload.as_os_str(), ":", std::env::var_os("LD_PRELOAD")));
+    if js_names {
+        child.env("NODE_OPTIONS", joined(OsStr::new(NODE_OPTIONS), " ", std::env::var_os("NODE_OPTIONS")));
+    }
+    child.spawn()
+}
+
+/// Ours first, then what the user has.
+fn joined(ours: &OsStr, separator: &str, theirs: Option<OsString>) -> OsString {
+    let mut all = ours.to_owned();
+    if let Some(theirs) = theirs.filter(|theirs| !theirs.is_empty()) {
+        all.push(separator);
+        all.push(theirs);
+    }
+    all
+}

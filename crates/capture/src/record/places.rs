@@ -1,0 +1,155 @@
+//! From return addresses to the places, nodes and infos of a trace, each numbered once.
+
+use std::io::Write;
+
+use rustc_hash::FxHashMap;
+use twinheap_trace::heaptrace::{NewModule, Writer};
+use twinheap_trace::{InfoIdx, IpId, LoadSegment, ModuleNo, TraceId};
+
+use super::jit::JitCode;
+
+/// A module as the recorder told of it.
+#[derive(Clone, Debug)]
+pub(super) struct Module {
+    pub(super) bias: u64,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) build_id: Vec<u8>,
+    pub(super) path: Vec<u8>,
+}
+
+/// What a place is in, by which the same address at another time is another place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    Module(ModuleNo),
+    /// A piece of generated code, by its number in V8's map.
+    Jit(u32),
+    Nobody,
+}
+
+/// Everything that has a number in the trace.
+#[derive(Default)]
+pub(super) struct Places {
+    pub(super) modules: Vec<Module>,
+    /// Mapped code: start, end, module; the latest wins.
+    ranges: Vec<(u64, u64, ModuleNo)>,
+    /// Places of modules' code, as long as the modules stay the same.
+    known: FxHashMap<u64, IpId>,
+    numbers: FxHashMap<(u64, Owner), IpId>,
+    /// Every place's address and owner, by its number less one.
+    pub(super) places: Vec<(u64, Owner)>,
+    nodes: FxHashMap<(TraceId, IpId), TraceId>,
+    /// The node of each of the recorder's stacks, by its number.
+    stacks: Vec<TraceId>,
+    infos: FxHashMap<(u32, u64), InfoIdx>,
+    /// The latest infos by a hash of stack and size: most programs ask for few kinds of blocks most of the time.
+    recent: Vec<Recent>,
+    /// Size of each info.
+    pub(super) sizes: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Recent {
+    size: u64,
+    stack: u32,
+    info: u32,
+}
+
+const RECENT_BITS: u32 = 12;
+
+impl Places {
+    /// A module that is mapped now. What lay at its addresses before is gone.
+    pub(super) fn module<W: Write>(&mut self, module: Module, ns: u64, writer: &mut Writer<W>) {
+        let same = self.modules.iter().position(|known| {
+            known.path == module.path && known.bias == module.bias && known.build_id == module.build_id
+        });
+        let number = match same {
+            Some(at) => ModuleNo(at as u32),
+            None => {
+                let segment = LoadSegment {
+                    address: module.start.wrapping_sub(module.bias),
+                    size: module.end - module.start,
+                };
+                self.modules.push(module.clone());
+                writer.module(&NewModule {
+                    path: &module.path,
+                    build_id: &module.build_id,
+                    base: module.bias,
+                    segments: &[segment],
+                    mapped_ns: ns,
+                })
+            }
+        };
+        self.ranges.retain(|&(start, end, _)| end <= module.start || start >= module.end);
+        self.ranges.push((module.start, module.end, number));
+        self.known.clear();
+    }
+
+    /// A stack's return addresses, the innermost first.
+    pub(super) fn stack<W: Write>(
+        &mut self,
+        number: u32,
+        frames: impl DoubleEndedIterator<Item = u64>,
+        jit: &JitCode,
+        writer: &mut Writer<W>,
+    ) {
+        let mut node = TraceId(0);
+        for pc in frames.rev().filter(|&pc| pc != 0) {
+            let ip = self.place(pc - 1, jit, writer);
+            node = *self.nodes.entry((node, ip)).or_insert_with(|| writer.node(ip, node));
+        }
+        let at = number as usize;
+        if self.stacks.len() <= at {
+            self.stacks.resize(at + 1, TraceId(0));
+        }
+        self.stacks[at] = node;
+    }
+
+    fn place<W: Write>(&mut self, address: u64, jit: &JitCode, writer: &mut Writer<W>) -> IpId {
+        if let Some(&ip) = self.known.get(&address) {
+            return ip;
+        }
+        let range = self.ranges.iter().rev().find(|(start, end, _)| (*start..*end).contains(&address));
+        let owner = match range {
+            Some(&(_, _, module)) => Owner::Module(module),
+            None => jit.lookup(address).map_or(Owner::Nobody, Owner::Jit),
+        };
+        let ip = *self.numbers.entry((address, owner)).or_insert_with(|| {
+            self.places.push((address, owner));
+            let module = if let Owner::Module(module) = owner { Some(module) } else { None };
+            writer.ip(address, module)
+        });
+        if range.is_some() {
+            self.known.insert(address, ip);
+        }
+        ip
+    }
+
+    /// The node of a stack; 0 if it was lost.
+    pub(super) fn trace(&self, stack: u32) -> TraceId {
+        self.stacks.get(stack as usize).copied().unwrap_or_default()
+    }
+
+    /// The pair of a size and a stack.
+    #[inline]
+    pub(super) fn info<W: Write>(&mut self, stack: u32, size: u64, writer: &mut Writer<W>) -> InfoIdx {
+        if self.recent.is_empty() {
+            // Infos of this kind don't exist: stack numbers begin at 1, and nothing is remembered of stack 0.
+            self.recent = vec![Recent::default(); 1 << RECENT_BITS];
+        }
+        let hash = (u64::from(stack) << 32 ^ size).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let slot = (hash >> (64 - RECENT_BITS)) as usize;
+        let recent = self.recent[slot];
+        if recent.stack == stack && recent.size == size && stack != 0 {
+            return InfoIdx(recent.info);
+        }
+        let trace = self.trace(stack);
+        // Two of the recorder's stacks may be one node: threads number theirs on their own.
+        let info = *self.infos.entry((trace.0, size)).or_insert_with(|| {
+            self.sizes.push(size);
+            writer.info(size, trace)
+        });
+        self.recent[slot] = Recent { size, stack, info: info.0 };
+        info
+    }
+}

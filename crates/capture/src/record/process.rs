@@ -1,0 +1,273 @@
+//! One recorded process: its ring on one side, its file on the other.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::Write;
+
+use rustc_hash::FxHashMap;
+use twinheap_trace::heaptrace::Writer;
+use twinheap_trace::{MapEvent, MapKind, MapOp, MemorySample, ThreadNo};
+use twinheap_wire::record::module;
+
+use super::blocks::Blocks;
+use super::clock::Clock;
+use super::jit::JitCode;
+use super::output::Output;
+use super::places::{Module, Places};
+use super::ring::Ring;
+use super::stream::{Event, Note, Stream};
+
+/// Nanoseconds by which a thread's events may run ahead of another's: they go to the file in runs of one thread, since
+/// each change of thread costs room and time there. What is matched by address stays right.
+const RUN: u64 = 50_000;
+/// Nanoseconds that events are left in the ring before they are taken: a thread looks at the clock a little before its
+/// record is there.
+const SETTLE: u64 = 200_000;
+/// Nanoseconds between ticks in the file.
+const TICK: u64 = 1_000_000;
+
+/// What turns a process's records into a trace.
+pub(super) struct Recording<W: Write> {
+    pub(super) ring: Ring,
+    clock: Clock,
+    streams: Vec<Stream>,
+    number_of: FxHashMap<u32, usize>,
+    sorter: Sorter<W>,
+}
+
+/// Where sorted events go.
+struct Sorter<W: Write> {
+    places: Places,
+    blocks: Blocks,
+    output: Output<W>,
+    jit: JitCode,
+    /// The clock's value from which on the next tick is due.
+    next_tick: u64,
+    is_sampled: bool,
+    pid: u32,
+    threads: FxHashMap<(u32, u32), ThreadNo>,
+}
+
+/// What remains to be said when a recording is over.
+pub(super) struct Finished<W: Write> {
+    pub(super) writer: Writer<W>,
+    pub(super) places: Places,
+    pub(super) jit: JitCode,
+    pub(super) live: Vec<(u64, u64)>,
+    pub(super) unmatched: u64,
+    pub(super) ring: Ring,
+    pub(super) allocations: u64,
+}
+
+impl<W: Write> Recording<W> {
+    /// The recording of a process that has claimed the ring.
+    pub(super) fn new(ring: Ring, clock: Clock, output: Output<W>, jit: JitCode, pid: u32) -> Self {
+        let is_sampled = ring.header().sample.load(std::sync::atomic::Ordering::Relaxed) != 0;
+        Recording {
+            ring,
+            clock,
+            streams: Vec::new(),
+            number_of: FxHashMap::default(),
+            sorter: Sorter {
+                places: Places::default(),
+                blocks: Blocks::default(),
+                output,
+                jit,
+                next_tick: 0,
+                is_sampled,
+                pid,
+                threads: FxHashMap::default(),
+            },
+        }
+    }
+
+    /// Takes what is in the ring; how many events. With `everything`, nothing is left to settle: the process is gone.
+    pub(super) fn drain(&mut self, everything: bool) -> u64 {
+        self.clock.measure();
+        let horizon = match everything {
+            true => u64::MAX,
+            false => self.clock.now().saturating_sub(self.clock.units(SETTLE)),
+        };
+        self.sorter.jit.update();
+        self.find_chunks();
+        let run = self.clock.units(RUN);
+        let mut events = 0;
+        let mut heads: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+        for at in 0..self.streams.len() {
+            if let Some(time) = self.peek(at).filter(|time| *time <= horizon) {
+                heads.push(Reverse((time, at)));
+            }
+        }
+        while let Some(Reverse((_, at))) = heads.pop() {
+            let next = heads.peek().map_or(u64::MAX, |Reverse((time, _))| *time);
+            let until = next.saturating_add(run).min(horizon);
+            events += self.run(at, until);
+            if let Some(time) = self.peek(at).filter(|time| *time <= horizon) {
+                heads.push(Reverse((time, at)));
+            }
+        }
+        if !everything {
+            self.sorter.blocks.forget_early(horizon.saturating_sub(self.clock.units(20 * SETTLE)));
+        }
+        events
+    }
+
+    /// Memory of the process, as the kernel counts it.
+    pub(super) fn sample(&mut self, rss: Option<u64>) {
+        let ns = self.clock.nanoseconds(self.clock.now());
+        self.sorter.output.writer.sample(&MemorySample { ns, rss, heap: None, v8: None });
+    }
+
+    /// Writes out what waits, so that it is kept whatever happens to us.
+    pub(super) fn flush(&mut self) -> std::io::Result<()> {
+        self.sorter.output.writer.flush()
+    }
+
+    /// What writing failed with, if it did.
+    pub(super) fn check(&self) -> std::io::Result<()> {
+        self.sorter.output.writer.check()
+    }
+
+    /// Bytes that are alive, and allocations so far.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.sorter.output.writer.live_bytes(), self.sorter.output.allocations)
+    }
+
+    pub(super) fn finish(mut self) -> Finished<W> {
+        self.sorter.jit.update();
+        let Sorter { mut output, mut blocks, places, jit, .. } = self.sorter;
+        output.finish(&mut blocks);
+        Finished {
+            allocations: output.allocations,
+            writer: output.writer,
+            unmatched: blocks.unmatched,
+            live: blocks.into_live(),
+            places,
+            jit,
+            ring: self.ring,
+        }
+    }
+
+    /// Looks which chunks threads have taken since.
+    fn find_chunks(&mut self) {
+        use std::sync::atomic::Ordering;
+        for chunk in 0..self.ring.used() {
+            let descriptor = self.ring.descriptor(chunk);
+            let Some(thread) = descriptor.thread.load(Ordering::Acquire).checked_sub(1) else { continue };
+            let sequence = descriptor.sequence.load(Ordering::Relaxed);
+            let streams = &mut self.streams;
+            let at = *self.number_of.entry(thread).or_insert_with(|| {
+                streams.push(Stream::new(thread));
+                streams.len() - 1
+            });
+            self.streams[at].offer(sequence, chunk);
+        }
+    }
+
+    #[inline]
+    fn peek(&mut self, at: usize) -> Option<u64> {
+        let (clock, sorter) = (&self.clock, &mut self.sorter);
+        self.streams[at].peek(&self.ring, &mut |stream, note| sorter.note(stream, note, clock))
+    }
+
+    /// Takes a thread's events up to a time.
+    fn run(&mut self, at: usize, until: u64) -> u64 {
+        let (ring, clock, sorter) = (&self.ring, &self.clock, &mut self.sorter);
+        let stream = &mut self.streams[at];
+        let mut events = 0;
+        sorter.thread(stream);
+        while let Some(time) =
+            stream.peek(ring, &mut |stream, note| sorter.note(stream, note, clock)).filter(|time| *time <= until)
+        {
+            let Some(event) = stream.take(ring) else { break };
+            events += 1;
+            if time >= sorter.next_tick {
+                sorter.tick(time, clock);
+            }
+            sorter.event(event, time, clock, ring);
+        }
+        events
+    }
+}
+
+impl<W: Write> Sorter<W> {
+    fn tick(&mut self, time: u64, clock: &Clock) {
+        self.next_tick = time + clock.units(TICK);
+        self.output.tick(clock.nanoseconds(time), &mut self.blocks);
+    }
+
+    fn thread(&mut self, stream: &Stream) {
+        let next = ThreadNo(self.threads.len() as u32);
+        let pid = self.pid;
+        let thread = *self.threads.entry((stream.number, stream.tid)).or_insert_with(|| {
+            let comm = std::fs::read(format!("/proc/{pid}/task/{}/comm", stream.tid)).unwrap_or_default();
+            self.output.writer.thread_info(next, stream.tid, comm.trim_ascii_end());
+            next
+        });
+        self.output.thread(thread);
+    }
+
+    #[inline]
+    fn event(&mut self, event: Event, time: u64, clock: &Clock, ring: &Ring) {
+        match event {
+            Event::Alloc { address, stack, size } => {
+                let info = self.places.info(stack, size, &mut self.output.writer);
+                let freed = self.output.allocate(address, time, info, &self.places.sizes, &mut self.blocks);
+                if freed && self.is_sampled {
+                    ring.unmark_sampled(address);
+                }
+            }
+            Event::Free { address } | Event::ReallocFree { address } => {
+                let is_realloc = matches!(event, Event::ReallocFree { .. });
+                let known = self.output.free(address, time, is_realloc, &self.places.sizes, &mut self.blocks);
+                if known && self.is_sampled {
+                    ring.unmark_sampled(address);
+                }
+            }
+            Event::Map { address, length, stack, flags } => {
+                let trace = self.places.trace(stack);
+                let kind = map_kind(flags >> 8);
+                let ns = clock.nanoseconds(time);
+                let op = MapOp::Map(kind);
+                self.output.writer.map(&MapEvent { ns, op, address, len: length, trace });
+            }
+            Event::Unmap { address, length } => {
+                let ns = clock.nanoseconds(time);
+                let trace = twinheap_trace::TraceId(0);
+                self.output.writer.map(&MapEvent { ns, op: MapOp::Unmap, address, len: length, trace });
+            }
+        }
+    }
+
+    fn note(&mut self, stream: &mut Stream, note: Note<'_>, clock: &Clock) {
+        let writer = &mut self.output.writer;
+        match note {
+            Note::Stack { number, chunk, at, count } => {
+                let frames = (at..at + count).map(|at| chunk.word(at));
+                self.places.stack(number, frames, &self.jit, writer);
+            }
+            Note::Module { chunk, at } => {
+                let word = |offset| chunk.word(at + offset);
+                let bytes = |offset, length: u64| chunk.bytes(at + offset, length.min(1 << 13) as usize);
+                let found = Module {
+                    bias: word(module::BIAS),
+                    start: word(module::START),
+                    end: word(module::END),
+                    build_id: bytes(module::BUILD_ID, word(module::BUILD_ID_LENGTH).min(32)),
+                    path: bytes(module::PATH, word(module::PATH_LENGTH)),
+                };
+                self.places.module(found, clock.nanoseconds(clock.now()), writer);
+            }
+            Note::Suppression(line) => writer.suppression(&line),
+            Note::Thread => self.thread(stream),
+        }
+    }
+}
+
+fn map_kind(flags: u32) -> MapKind {
+    match flags {
+        flags if flags & 0x2_0000 != 0 => MapKind::Stack,
+        flags if flags & 0x20 != 0 => MapKind::Anonymous,
+        _ => MapKind::File,
+    }
+}

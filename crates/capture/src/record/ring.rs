@@ -1,0 +1,198 @@
+//! The collector's side of the shared memory: it makes the ring, keeps memory ahead of the process, and clears what it
+//! has read.
+#![expect(unsafe_code, reason = "memory that another process writes to while we read it")]
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
+use rustix::thread::futex;
+use twinheap_wire::{
+    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, RING, filter_slot,
+};
+
+/// Chunks that have memory ahead of those in use.
+const AHEAD: u32 = 64;
+/// Memory is added in steps of this many chunks: 8 MiB.
+const STEP: u32 = 128;
+/// Chunks in flight from which on a thread has to wait for its next one: 32 MiB, a tenth of a second of the busiest
+/// program.
+const LIMIT: u32 = 512;
+
+/// What a recorder is to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) policy: u32,
+    pub(super) follow: bool,
+    pub(super) frames: u32,
+    pub(super) sample: u64,
+}
+
+/// One process's ring. The file goes with it.
+pub(super) struct Ring {
+    map: MmapRaw,
+    /// Holds the lock by which the recorder sees that we live.
+    file: File,
+    path: PathBuf,
+}
+
+impl Ring {
+    /// Makes a ring that waits for a process.
+    pub(super) fn create(path: &Path, settings: Settings) -> io::Result<Ring> {
+        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        let path = path.to_owned();
+        file.set_len(RING as u64)?;
+        fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let map = MmapOptions::new().len(RING).map_raw(&file)?;
+        let ring = Ring { map, file, path };
+        fallocate(&ring.file, FallocateFlags::empty(), 0, CHUNKS_AT as u64)?;
+        let header = ring.header();
+        header.policy.store(settings.policy, Ordering::Relaxed);
+        header.follow.store(u32::from(settings.follow), Ordering::Relaxed);
+        header.frames.store(settings.frames, Ordering::Relaxed);
+        header.sample.store(settings.sample, Ordering::Relaxed);
+        header.limit.store(LIMIT, Ordering::Relaxed);
+        ring.keep_ahead()?;
+        header.magic.store(MAGIC, Ordering::Release);
+        Ok(ring)
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: the mapping begins with a header, aligned to a page; all its fields are atomic.
+        unsafe { &*self.map.as_ptr().cast::<Header>() }
+    }
+
+    /// The process has recorded something here, or will.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.header().pid.load(Ordering::Acquire) != 0
+    }
+
+    /// Chunks that were ever in use.
+    pub(super) fn used(&self) -> u32 {
+        self.header().used.load(Ordering::Acquire).min(MAX_CHUNKS as u32)
+    }
+
+    pub(super) fn descriptor(&self, chunk: u32) -> &Descriptor {
+        assert!((chunk as usize) < MAX_CHUNKS);
+        // SAFETY: within the mapping; all fields are atomic.
+        unsafe {
+            &*self.map.as_ptr().add(DESCRIPTORS_AT).cast::<Descriptor>().add(chunk as usize)
+        }
+    }
+
+    /// A chunk's words.
+    pub(super) fn chunk(&self, chunk: u32) -> Chunk<'_> {
+        assert!((chunk as usize) < MAX_CHUNKS);
+        // SAFETY: within the mapping, which lives as long as the borrow, and aligned.
+        let words = unsafe { self.map.as_mut_ptr().add(CHUNKS_AT + chunk as usize * CHUNK).cast::<u64>() };
+        Chunk { words: NonNull::new(words), ring: std::marker::PhantomData }
+    }
+
+    /// Gives a chunk that was read back to the process's threads.
+    pub(super) fn give_back(&self, chunk: u32) {
+        self.chunk(chunk).clear();
+        let header = self.header();
+        let descriptor = self.descriptor(chunk);
+        descriptor.thread.store(0, Ordering::Relaxed);
+        let mut head = header.free.load(Ordering::Relaxed);
+        loop {
+            descriptor.next.store(head as u32, Ordering::Relaxed);
+            let after = (head >> 32).wrapping_add(1) << 32 | u64::from(chunk + 1);
+            match header.free.compare_exchange_weak(head, after, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        header.in_flight.fetch_sub(1, Ordering::Relaxed);
+        header.given_back.fetch_add(1, Ordering::SeqCst);
+        if header.waiting.load(Ordering::SeqCst) != 0 {
+            // Nobody to wake is no error.
+            let _ = futex::wake(&header.given_back, futex::Flags::empty(), u32::MAX >> 1);
+        }
+    }
+
+    /// Gives the file memory before the process needs it: a process that writes where there is none is killed.
+    pub(super) fn keep_ahead(&self) -> io::Result<()> {
+        let header = self.header();
+        let mut backed = header.backed.load(Ordering::Relaxed);
+        while backed < MAX_CHUNKS as u32 && backed < self.used() + AHEAD {
+            let more = STEP.min(MAX_CHUNKS as u32 - backed);
+            let at = CHUNKS_AT as u64 + u64::from(backed) * CHUNK as u64;
+            fallocate(&self.file, FallocateFlags::empty(), at, u64::from(more) * CHUNK as u64)?;
+            backed += more;
+            header.backed.store(backed, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// A sampled block was freed.
+    pub(super) fn unmark_sampled(&self, address: u64) {
+        // SAFETY: within the mapping, aligned.
+        let slot = unsafe {
+            &*self.map.as_ptr().add(FILTER_AT + 2 * filter_slot(address)).cast::<AtomicU16>()
+        };
+        slot.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.header().stop.store(1, Ordering::Relaxed);
+        // A folder that is gone already is no harm.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The words of a chunk.
+#[derive(Clone, Copy)]
+pub(super) struct Chunk<'r> {
+    words: Option<NonNull<u64>>,
+    ring: std::marker::PhantomData<&'r Ring>,
+}
+
+impl Chunk<'_> {
+    /// Words of a chunk.
+    pub(super) const WORDS: usize = CHUNK / 8;
+
+    /// A record's first word: what it says is written, the words behind it too.
+    #[inline(always)]
+    pub(super) fn first(self, at: usize) -> u64 {
+        self.load(at, Ordering::Acquire)
+    }
+
+    /// A further word of a record.
+    #[inline(always)]
+    pub(super) fn word(self, at: usize) -> u64 {
+        self.load(at, Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn load(self, at: usize, order: Ordering) -> u64 {
+        match self.words {
+            // SAFETY: within the chunk; the process writes words as atomics too.
+            Some(words) if at < Self::WORDS => unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.load(order),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of a record behind its first word.
+    pub(super) fn bytes(self, at: usize, length: usize) -> Vec<u8> {
+        let words = (0..length.div_ceil(8)).flat_map(|word| self.word(at + word).to_ne_bytes());
+        words.take(length).collect()
+    }
+
+    fn clear(self) {
+        if let Some(words) = self.words {
+            // SAFETY: the whole chunk, which nobody writes to between its end and its next use.
+            unsafe { words.as_ptr().write_bytes(0, Self::WORDS) };
+        }
+    }
+}

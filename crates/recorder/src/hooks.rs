@@ -1,0 +1,363 @@
+//! What stands in for the functions that allocate and free.
+//!
+//! Each hook gets the arguments of the function it stands in for, and the registers of its caller. It calls the real
+//! function, and records what happened: an allocation after it was made, a free before it is, since in between the
+//! address belongs to the caller.
+
+use core::ffi::{c_int, c_void};
+use core::mem::transmute;
+
+use crate::boot;
+use crate::modules;
+use crate::real::{self, Real};
+use crate::session::{self, Session};
+use crate::thread::{self, Thread};
+pub use crate::walk::Registers;
+
+type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
+type Calloc = unsafe extern "C" fn(usize, usize) -> *mut c_void;
+type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+type Free = unsafe extern "C" fn(*mut c_void);
+type PosixMemalign = unsafe extern "C" fn(*mut *mut c_void, usize, usize) -> c_int;
+type Memalign = unsafe extern "C" fn(usize, usize) -> *mut c_void;
+type Mmap = unsafe extern "C" fn(*mut c_void, usize, c_int, c_int, c_int, i64) -> *mut c_void;
+type Munmap = unsafe extern "C" fn(*mut c_void, usize) -> c_int;
+type Mremap = unsafe extern "C" fn(*mut c_void, usize, usize, c_int, *mut c_void) -> *mut c_void;
+type Dlclose = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+/// The real function; null only while it is being looked up.
+#[inline(always)]
+fn real(function: &Real) -> *mut c_void {
+    let address = function.address();
+    if address.is_null() { find(function) } else { address }
+}
+
+#[cold]
+#[inline(never)]
+fn find(function: &Real) -> *mut c_void {
+    session::start();
+    function.address()
+}
+
+#[inline(always)]
+fn record(with: impl FnOnce(&mut Thread, &Session)) {
+    if let Some(thread) = thread::recording() {
+        with(thread, session::get());
+    }
+}
+
+#[inline(always)]
+fn allocated(block: *mut c_void, size: usize, caller: Registers) -> *mut c_void {
+    if !block.is_null() {
+        record(|thread, session| thread.allocation(session, block as u64, size as u64, caller));
+    }
+    block
+}
+
+macro_rules! caller {
+    ($sp:ident, $fp:ident) => {
+        Registers { stack_pointer: $sp, frame_pointer: $fp }
+    };
+}
+
+/// `malloc`, and the first try of `operator new`.
+///
+/// # Safety
+/// As malloc. `sp` is where the caller's return address lies, `fp` its frame pointer register; so in all hooks.
+pub unsafe extern "C" fn malloc(size: usize, sp: u64, fp: u64) -> *mut c_void {
+    let function = real(&real::MALLOC);
+    if function.is_null() {
+        return boot::allocate(size, 16).cast();
+    }
+    // SAFETY: the real malloc.
+    let block = unsafe { transmute::<*mut c_void, Malloc>(function)(size) };
+    allocated(block, size, caller!(sp, fp))
+}
+
+/// `calloc`.
+///
+/// # Safety
+/// As calloc.
+pub unsafe extern "C" fn calloc(count: usize, size: usize, sp: u64, fp: u64) -> *mut c_void {
+    let function = real(&real::CALLOC);
+    if function.is_null() {
+        return count.checked_mul(size).map_or(core::ptr::null_mut(), |size| boot::allocate(size, 16).cast());
+    }
+    // SAFETY: the real calloc.
+    let block = unsafe { transmute::<*mut c_void, Calloc>(function)(count, size) };
+    allocated(block, count.wrapping_mul(size), caller!(sp, fp))
+}
+
+/// `realloc`.
+///
+/// # Safety
+/// As realloc.
+pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize, sp: u64, fp: u64) -> *mut c_void {
+    if let Some(old) = boot::size_of(block.cast()) {
+        // SAFETY: both blocks have that many bytes.
+        unsafe {
+            let new = malloc(size, sp, fp);
+            if !new.is_null() {
+                core::ptr::copy_nonoverlapping(block.cast::<u8>(), new.cast(), old.min(size));
+            }
+            return new;
+        }
+    }
+    let function = real(&real::REALLOC);
+    if function.is_null() {
+        return boot::allocate(size, 16).cast();
+    }
+    let thread = thread::recording();
+    // The old block is free as soon as the real function returns, and the clock must be read before that; yet only
+    // its result tells whether it was freed at all.
+    let before = thread.map(|_| session::get().now());
+    // SAFETY: the real realloc.
+    let new = unsafe { transmute::<*mut c_void, Realloc>(function)(block, size) };
+    let was_freed = !new.is_null() || size == 0;
+    if let Some(before) = before
+        && let Some(thread) = thread::recording()
+    {
+        let session = session::get();
+        if !block.is_null() && was_freed {
+            thread.reallocation(session, block as u64, before, !new.is_null());
+        }
+        if !new.is_null() {
+            thread.allocation(session, new as u64, size as u64, caller!(sp, fp));
+        }
+    }
+    new
+}
+
+/// `free`, and `operator delete`.
+///
+/// # Safety
+/// As free.
+pub unsafe extern "C" fn free(block: *mut c_void) {
+    if block.is_null() || boot::size_of(block.cast()).is_some() {
+        return;
+    }
+    let function = real(&real::FREE);
+    if function.is_null() {
+        return;
+    }
+    record(|thread, session| thread.free(session, block as u64));
+    // SAFETY: the real free.
+    unsafe { transmute::<*mut c_void, Free>(function)(block) };
+}
+
+/// `posix_memalign`.
+///
+/// # Safety
+/// As posix_memalign.
+pub unsafe extern "C" fn posix_memalign(
+    out: *mut *mut c_void,
+    align: usize,
+    size: usize,
+    sp: u64,
+    fp: u64,
+) -> c_int {
+    let function = real(&real::POSIX_MEMALIGN);
+    if function.is_null() {
+        let block = boot::allocate(size, align);
+        // SAFETY: by the caller's contract.
+        unsafe { out.write(block.cast()) };
+        return if block.is_null() { libc::ENOMEM } else { 0 };
+    }
+    // SAFETY: the real posix_memalign; on success `out` is written.
+    unsafe {
+        let result = transmute::<*mut c_void, PosixMemalign>(function)(out, align, size);
+        if result == 0 {
+            allocated(*out, size, caller!(sp, fp));
+        }
+        result
+    }
+}
+
+#[inline(always)]
+unsafe fn aligned(function: &Real, align: usize, size: usize, caller: Registers) -> *mut c_void {
+    let function = real(function);
+    if function.is_null() {
+        return boot::allocate(size, align).cast();
+    }
+    // SAFETY: the real function, of the same form in all cases.
+    let block = unsafe { transmute::<*mut c_void, Memalign>(function)(align, size) };
+    allocated(block, size, caller)
+}
+
+/// `aligned_alloc`, and the first try of `operator new` with an alignment.
+///
+/// # Safety
+/// As aligned_alloc.
+pub unsafe extern "C" fn aligned_alloc(align: usize, size: usize, sp: u64, fp: u64) -> *mut c_void {
+    // SAFETY: by the contract.
+    unsafe { aligned(&real::ALIGNED_ALLOC, align, size, caller!(sp, fp)) }
+}
+
+/// `memalign`.
+///
+/// # Safety
+/// As memalign.
+pub unsafe extern "C" fn memalign(align: usize, size: usize, sp: u64, fp: u64) -> *mut c_void {
+    // SAFETY: by the contract.
+    unsafe { aligned(&real::MEMALIGN, align, size, caller!(sp, fp)) }
+}
+
+#[inline(always)]
+unsafe fn paged(function: &Real, size: usize, caller: Registers) -> *mut c_void {
+    let function = real(function);
+    if function.is_null() {
+        return boot::allocate(size, 4096).cast();
+    }
+    // SAFETY: the real function, of malloc's form.
+    let block = unsafe { transmute::<*mut c_void, Malloc>(function)(size) };
+    allocated(block, size, caller)
+}
+
+/// `valloc`.
+///
+/// # Safety
+/// As valloc.
+pub unsafe extern "C" fn valloc(size: usize, sp: u64, fp: u64) -> *mut c_void {
+    // SAFETY: by the contract.
+    unsafe { paged(&real::VALLOC, size, caller!(sp, fp)) }
+}
+
+/// `pvalloc`.
+///
+/// # Safety
+/// As pvalloc.
+pub unsafe extern "C" fn pvalloc(size: usize, sp: u64, fp: u64) -> *mut c_void {
+    // SAFETY: by the contract.
+    unsafe { paged(&real::PVALLOC, size, caller!(sp, fp)) }
+}
+
+/// `mmap`.
+///
+/// # Safety
+/// As mmap.
+#[expect(clippy::too_many_arguments, reason = "mmap has six, and the caller's registers are two more")]
+pub unsafe extern "C" fn mmap(
+    address: *mut c_void,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    file: c_int,
+    offset: i64,
+    sp: u64,
+    fp: u64,
+) -> *mut c_void {
+    let function = real(&real::MMAP);
+    if function.is_null() {
+        return libc::MAP_FAILED;
+    }
+    // SAFETY: the real mmap.
+    let result =
+        unsafe { transmute::<*mut c_void, Mmap>(function)(address, length, protection, flags, file, offset) };
+    if result != libc::MAP_FAILED {
+        let kinds = (flags as u32) << 8 | protection as u32 & 0xff;
+        record(|thread, session| {
+            thread.map(session, result as u64, length as u64, kinds, caller!(sp, fp));
+        });
+    }
+    result
+}
+
+/// `munmap`.
+///
+/// # Safety
+/// As munmap.
+pub unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
+    let function = real(&real::MUNMAP);
+    if function.is_null() {
+        return -1;
+    }
+    record(|thread, session| thread.unmap(session, address as u64, length as u64));
+    // SAFETY: the real munmap.
+    unsafe { transmute::<*mut c_void, Munmap>(function)(address, length) }
+}
+
+/// `mremap`.
+///
+/// # Safety
+/// As mremap; `new` matters only with `MREMAP_FIXED`.
+pub unsafe extern "C" fn mremap(
+    old: *mut c_void,
+    old_length: usize,
+    length: usize,
+    flags: c_int,
+    new: *mut c_void,
+    _: usize,
+    sp: u64,
+    fp: u64,
+) -> *mut c_void {
+    let function = real(&real::MREMAP);
+    if function.is_null() {
+        return libc::MAP_FAILED;
+    }
+    // SAFETY: the real mremap.
+    let result = unsafe { transmute::<*mut c_void, Mremap>(function)(old, old_length, length, flags, new) };
+    if result != libc::MAP_FAILED {
+        record(|thread, session| {
+            thread.unmap(session, old as u64, old_length as u64);
+            let kinds = (libc::MAP_ANONYMOUS as u32) << 8;
+            thread.map(session, result as u64, length as u64, kinds, caller!(sp, fp));
+        });
+    }
+    result
+}
+
+/// `dlclose`.
+///
+/// # Safety
+/// As dlclose.
+pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
+    let function = real(&real::DLCLOSE);
+    if function.is_null() {
+        return -1;
+    }
+    // SAFETY: the real dlclose.
+    let close = || unsafe { transmute::<*mut c_void, Dlclose>(function)(handle) };
+    match thread::recording() {
+        Some(_) => {
+            // Not the thread's scratch room: the module's destructors run, and may walk stacks.
+            let mut lines = [0u8; 4608];
+            modules::unload(&mut lines, close)
+        }
+        None => close(),
+    }
+}
+
+/// An allocation by the program's own allocator, as told through `heaptrack_api.h`.
+///
+/// # Safety
+/// None beyond that of the registers.
+pub unsafe extern "C" fn reported_allocation(block: *mut c_void, size: usize, sp: u64, fp: u64) {
+    allocated(block, size, caller!(sp, fp));
+}
+
+/// A reallocation by the program's own allocator.
+///
+/// # Safety
+/// As above.
+pub unsafe extern "C" fn reported_reallocation(
+    old: *mut c_void,
+    size: usize,
+    new: *mut c_void,
+    sp: u64,
+    fp: u64,
+) {
+    if !old.is_null() {
+        record(|thread, session| thread.free(session, old as u64));
+    }
+    allocated(new, size, caller!(sp, fp));
+}
+
+/// A free by the program's own allocator.
+///
+/// # Safety
+/// None: the address is only noted.
+pub unsafe extern "C" fn reported_free(block: *mut c_void) {
+    if !block.is_null() {
+        record(|thread, session| thread.free(session, block as u64));
+    }
+}

@@ -1,0 +1,542 @@
+//! The recording as the process knows it: whether there is one, and its ring.
+
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+use twinheap_wire::{
+    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, MAX_FRAMES, RING,
+    VARIABLE, clock, filter_slot, policy, status, trouble,
+};
+
+use crate::real;
+use crate::sys;
+use crate::{modules, thread};
+
+/// The process's part of a recording.
+pub(crate) struct Session {
+    pub(crate) header: &'static Header,
+    /// The process that it is of: a forked child finds another number.
+    pub(crate) process: u32,
+    pub(crate) frames: u32,
+    /// Mean bytes between samples; 0 records all.
+    pub(crate) sample: u64,
+    is_tsc: bool,
+    ring: usize,
+    /// A word that is 1 here and 0 in a forked child; 1 too in a child that shares our memory, as after vfork.
+    canary: *const u64,
+}
+
+const UNKNOWN: u32 = 0;
+const STARTING: u32 = 1;
+const ON: u32 = 2;
+const OFF: u32 = 3;
+
+static STATE: AtomicU32 = AtomicU32::new(UNKNOWN);
+
+struct Slot(UnsafeCell<MaybeUninit<Session>>);
+
+// SAFETY: written before `STATE` is `ON`, and again only in a forked child, which has one thread.
+unsafe impl Sync for Slot {}
+
+static SESSION: Slot = Slot(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// The longest name of a ring, with its number and the zero behind it.
+const PATH: usize = 256;
+
+/// The name of the ring without its number, for children and to see whether the collector lives.
+struct Name(UnsafeCell<[u8; PATH]>);
+
+// SAFETY: written once, while `STATE` is `STARTING`.
+unsafe impl Sync for Name {}
+
+static NAME: Name = Name(UnsafeCell::new([0; PATH]));
+static RING_NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// The session, for a thread that has a state and so knows that there is one.
+#[inline(always)]
+pub(crate) fn get() -> &'static Session {
+    // SAFETY: a thread's state is made after the session.
+    unsafe { (*SESSION.0.get()).assume_init_ref() }
+}
+
+/// The session of this process, if it is recorded.
+#[inline]
+pub(crate) fn current() -> Option<&'static Session> {
+    if STATE.load(Ordering::Acquire) != ON {
+        return None;
+    }
+    let session = get();
+    if session.process == sys::process() {
+        return Some(session);
+    }
+    // SAFETY: mapped with the session, and never unmapped.
+    if unsafe { session.canary.read_volatile() } == 1 {
+        // What such a child allocates is the parent's memory, but its state must not become ours.
+        return None;
+    }
+    in_child()
+}
+
+/// A forked child is recorded only if it has a ring of its own.
+#[cold]
+fn in_child() -> Option<&'static Session> {
+    STATE.store(STARTING, Ordering::Release);
+    let follows = get().header.follow.load(Ordering::Relaxed) != 0;
+    thread::forget_all();
+    modules::forget_all();
+    if follows && claim() {
+        STATE.store(ON, Ordering::Release);
+        return Some(get());
+    }
+    STATE.store(OFF, Ordering::Release);
+    None
+}
+
+/// Finds the real functions and, if the environment names one, the ring. Called by the first hook; what calls hooks
+/// in the meantime is not recorded.
+#[cold]
+pub(crate) fn start() {
+    if STATE.compare_exchange(UNKNOWN, STARTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return;
+    }
+    real::find();
+    let is_on = read_name() && claim();
+    STATE.store(if is_on { ON } else { OFF }, Ordering::Release);
+    if is_on {
+        if real::MALLOC.address().is_null() {
+            get().trouble(trouble::NO_MALLOC);
+        }
+        if let Some(thread) = thread::recording() {
+            thread.scan_modules();
+        }
+    }
+}
+
+/// What the preloaded object does when it is loaded.
+///
+/// Children inherit the environment. Unless they are recorded too, we take ourselves out of it: they would load us
+/// for nothing, and a program of another architecture would complain about us.
+///
+/// # Safety
+/// The process has only this thread, so that nobody else reads or writes the environment.
+pub unsafe fn library_loaded() {
+    start();
+    let Some(session) = current() else { return };
+    if session.header.follow.load(Ordering::Relaxed) == 0 {
+        let environment = real::anywhere(c"environ").cast::<*mut *mut c_char>();
+        // SAFETY: libc's variable: an array of C strings that ends with null, and only ours now, by the contract.
+        if let Some(environment) = unsafe { environment.as_ref() } {
+            // SAFETY: as above.
+            unsafe { leave_environment(*environment) };
+        }
+    }
+    let suppressions = real::anywhere(c"__lsan_default_suppressions");
+    if !suppressions.is_null() {
+        // SAFETY: the sanitizer's interface: takes nothing, returns a C string that stays.
+        let text = unsafe {
+            let function: extern "C" fn() -> *const c_char = core::mem::transmute(suppressions);
+            let text = function();
+            if text.is_null() { c"" } else { CStr::from_ptr(text) }
+        };
+        if let Some(thread) = thread::recording() {
+            thread.suppressions(text.to_bytes());
+        }
+    }
+}
+
+/// The real function behind one of the hooks; null if there is none.
+pub fn real_function(symbol: &CStr) -> *mut core::ffi::c_void {
+    real::next(symbol)
+}
+
+/// Reads the ring's name from the environment.
+fn read_name() -> bool {
+    let Some(file) = sys::open(c"/proc/self/environ", libc::O_RDONLY) else { return false };
+    // SAFETY: `STATE` is `STARTING`, so nobody else looks.
+    let name = unsafe { &mut *NAME.0.get() };
+    let mut buffer = [0u8; 512];
+    let (mut matched, mut is_candidate, mut length) = (0, true, 0);
+    loop {
+        let read = file.read(&mut buffer);
+        if read == 0 {
+            return false;
+        }
+        for &byte in buffer.iter().take(read) {
+            if byte == 0 {
+                if matched > VARIABLE.len() && is_candidate && length > 0 {
+                    return true;
+                }
+                (matched, is_candidate, length) = (0, true, 0);
+            } else if matched <= VARIABLE.len() {
+                let expected = VARIABLE.as_bytes().get(matched).copied().unwrap_or(b'=');
+                is_candidate &= byte == expected;
+                matched += 1;
+            } else if is_candidate {
+                // Room is left for a dot, ten digits and the zero.
+                if length >= PATH - 12 {
+                    return false;
+                }
+                if let Some(at) = name.get_mut(length) {
+                    *at = byte;
+                }
+                length += 1;
+                if let Some(at) = name.get_mut(length) {
+                    *at = 0;
+                }
+            }
+        }
+    }
+}
+
+/// The name of the ring with a number.
+fn path(number: u32) -> [u8; PATH] {
+    // SAFETY: written before anybody asks.
+    let mut path = unsafe { *NAME.0.get() };
+    let mut at = path.iter().position(|&byte| byte == 0).unwrap_or(PATH - 12).min(PATH - 12);
+    let mut put = |byte| {
+        if let Some(place) = path.get_mut(at) {
+            *place = byte;
+        }
+        at += 1;
+    };
+    put(b'.');
+    let mut scale = 1_000_000_000;
+    while scale > 1 && number / scale == 0 {
+        scale /= 10;
+    }
+    while scale > 0 {
+        put(b'0' + (number / scale % 10) as u8);
+        scale /= 10;
+    }
+    put(0);
+    path
+}
+
+fn open_ring(number: u32) -> Option<sys::Descriptor> {
+    let path = path(number);
+    sys::open(CStr::from_bytes_until_nul(&path).ok()?, libc::O_RDWR)
+}
+
+/// Takes the first ring that nobody has. The collector always keeps one ready if it follows children.
+fn claim() -> bool {
+    let mut waited = 0;
+    let mut number = 0;
+    while number < 100_000 {
+        let Some(file) = open_ring(number) else {
+            // Perhaps the collector is just making it.
+            if number == 0 || waited >= 200 {
+                return false;
+            }
+            waited += 1;
+            sys::wait(&AtomicU32::new(0), 0, 5_000_000);
+            continue;
+        };
+        if let Some(ring) = map(&file) {
+            // SAFETY: the header lies at the ring's start; it is zeros or what the collector wrote.
+            let header = unsafe { &*(ring as *const Header) };
+            if header.magic.load(Ordering::Acquire) != MAGIC {
+                // SAFETY: our own mapping.
+                unsafe { sys::unmap(ring as *mut u8, RING) };
+                if waited >= 200 {
+                    return false;
+                }
+                waited += 1;
+                sys::wait(&AtomicU32::new(0), 0, 5_000_000);
+                continue;
+            }
+            let process = sys::process();
+            if header.pid.compare_exchange(0, process, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                RING_NUMBER.store(number, Ordering::Relaxed);
+                return open_session(header, process, ring);
+            }
+            let follows = header.follow.load(Ordering::Relaxed) != 0;
+            // SAFETY: our own mapping.
+            unsafe { sys::unmap(ring as *mut u8, RING) };
+            if !follows {
+                return false;
+            }
+        }
+        number += 1;
+    }
+    false
+}
+
+/// Maps a ring at a multiple of a chunk's size.
+fn map(file: &sys::Descriptor) -> Option<usize> {
+    let reserved = sys::reserve(RING + CHUNK)? as usize;
+    let start = reserved.next_multiple_of(CHUNK);
+    // SAFETY: the parts of the reservation that the ring doesn't need.
+    unsafe {
+        if start > reserved {
+            sys::unmap(reserved as *mut u8, start - reserved);
+        }
+        let end = start + RING;
+        if reserved + RING + CHUNK > end {
+            sys::unmap(end as *mut u8, reserved + RING + CHUNK - end);
+        }
+    }
+    file.map_shared(start, RING).map(|ring| ring as usize)
+}
+
+fn open_session(header: &'static Header, process: u32, ring: usize) -> bool {
+    const PAGE: usize = 4096;
+    let canary = sys::map_private(PAGE).filter(|page| sys::wipe_on_fork(*page, PAGE));
+    let Some(canary) = canary.map(<*mut u8>::cast::<u64>) else {
+        header.trouble.store(trouble::NO_WIPE_ON_FORK, Ordering::Relaxed);
+        return false;
+    };
+    // SAFETY: a fresh page.
+    unsafe { canary.write_volatile(1) };
+    let is_tsc = sys::has_invariant_tsc();
+    let session = Session {
+        header,
+        process,
+        frames: header.frames.load(Ordering::Relaxed).clamp(1, MAX_FRAMES as u32),
+        sample: header.sample.load(Ordering::Relaxed),
+        is_tsc,
+        ring,
+        canary,
+    };
+    header.clock.store(if is_tsc { clock::TSC } else { clock::MONOTONIC }, Ordering::Relaxed);
+    header.monotonic_start.store(sys::monotonic(), Ordering::Relaxed);
+    header.clock_start.store(session.now(), Ordering::Relaxed);
+    // SAFETY: nobody reads it before `STATE` is `ON`.
+    unsafe { (*SESSION.0.get()).write(session) };
+    header.status.store(status::RECORDING, Ordering::Release);
+    true
+}
+
+impl Session {
+    /// The clock.
+    #[inline(always)]
+    pub(crate) fn now(&self) -> u64 {
+        if self.is_tsc { sys::tsc() } else { sys::monotonic() }
+    }
+
+    /// Says what could not be done; recording ends.
+    pub(crate) fn trouble(&self, what: u32) {
+        self.header.trouble.store(what, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lost_allocation(&self, size: u64) {
+        self.header.lost_allocations.fetch_add(1, Ordering::Relaxed);
+        self.header.lost_bytes.fetch_add(size, Ordering::Relaxed);
+    }
+
+    fn descriptor(&self, chunk: u32) -> &'static Descriptor {
+        let at = self.ring + DESCRIPTORS_AT + chunk as usize * size_of::<Descriptor>();
+        // SAFETY: chunks' numbers come from the ring, and are checked where they are taken.
+        unsafe { &*(at as *const Descriptor) }
+    }
+
+    /// A thread's first chunk: where it begins. A thread that has none is served before those that want another.
+    pub(crate) fn first_chunk(&self, thread: u32) -> Option<(u64, u32)> {
+        self.chunk_within(thread, 0, MAX_CHUNKS as u32).map(|position| (position, 0))
+    }
+
+    /// A thread's next chunk: where it begins. `None` if nothing is to be recorded any more, or if the policy is to
+    /// drop what there is no room for.
+    pub(crate) fn chunk(&self, thread: u32, sequence: u32) -> Option<u64> {
+        self.chunk_within(thread, sequence, self.header.limit.load(Ordering::Relaxed))
+    }
+
+    fn chunk_within(&self, thread: u32, sequence: u32, limit: u32) -> Option<u64> {
+        let header = self.header;
+        let mut began = 0;
+        let mut rounds = 0u32;
+        let chunk = loop {
+            if header.stop.load(Ordering::Relaxed) != 0 || STATE.load(Ordering::Relaxed) != ON {
+                stop(header);
+                return None;
+            }
+            let given_back = header.given_back.load(Ordering::Acquire);
+            if let Some(chunk) = self.free_chunk().or_else(|| self.fresh_chunk(limit)) {
+                break chunk;
+            }
+            if header.policy.load(Ordering::Relaxed) == policy::DROP {
+                return None;
+            }
+            if began == 0 {
+                began = sys::monotonic();
+                header.waits.fetch_add(1, Ordering::Relaxed);
+            }
+            rounds += 1;
+            // Once in half a second: does anybody read at all?
+            if rounds % 50 == 0 && !is_collector_alive() {
+                stop(header);
+                return None;
+            }
+            header.waiting.fetch_add(1, Ordering::SeqCst);
+            sys::wait(&header.given_back, given_back, 10_000_000);
+            header.waiting.fetch_sub(1, Ordering::SeqCst);
+        };
+        if began != 0 {
+            header.waited.fetch_add(sys::monotonic().wrapping_sub(began), Ordering::Relaxed);
+        }
+        header.in_flight.fetch_add(1, Ordering::Relaxed);
+        let descriptor = self.descriptor(chunk);
+        descriptor.sequence.store(sequence, Ordering::Relaxed);
+        descriptor.thread.store(thread + 1, Ordering::Release);
+        Some((self.ring + CHUNKS_AT + chunk as usize * CHUNK) as u64)
+    }
+
+    /// A chunk that was used before.
+    fn free_chunk(&self) -> Option<u32> {
+        let free = &self.header.free;
+        let mut head = free.load(Ordering::Acquire);
+        loop {
+            let chunk = (head as u32).checked_sub(1).filter(|chunk| *chunk < MAX_CHUNKS as u32)?;
+            let next = self.descriptor(chunk).next.load(Ordering::Relaxed);
+            let after = (head >> 32).wrapping_add(1) << 32 | u64::from(next);
+            match free.compare_exchange_weak(head, after, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(chunk),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// A chunk that nobody had yet.
+    fn fresh_chunk(&self, limit: u32) -> Option<u32> {
+        let header = self.header;
+        let backed = header.backed.load(Ordering::Acquire).min(MAX_CHUNKS as u32);
+        let mut used = header.used.load(Ordering::Relaxed);
+        loop {
+            if used >= backed || header.in_flight.load(Ordering::Relaxed) >= limit {
+                return None;
+            }
+            match header.used.compare_exchange_weak(used, used + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(used),
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    /// Bytes to the next sample: exponential with the mean that the recording has.
+    pub(crate) fn next_sample(&self, random: &mut u64) -> i64 {
+        // xorshift64*, as in Vigna, "An experimental exploration of Marsaglia's xorshift generators".
+        *random ^= *random >> 12;
+        *random ^= *random << 25;
+        *random ^= *random >> 27;
+        let bits = random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
+        let uniform = (bits as f64 + 1.0) / (1u64 << 53) as f64;
+        (-logarithm(uniform) * self.sample as f64) as i64 + 1
+    }
+
+    /// Notes that a block is sampled, so that its free is recorded.
+    pub(crate) fn mark_sampled(&self, address: u64) {
+        self.filter(address).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// False if the block is surely none that was sampled.
+    #[inline(always)]
+    pub(crate) fn may_be_sampled(&self, address: u64) -> bool {
+        self.filter(address).load(Ordering::Relaxed) != 0
+    }
+
+    #[inline(always)]
+    fn filter(&self, address: u64) -> &'static AtomicU16 {
+        let at = self.ring + FILTER_AT + 2 * filter_slot(address);
+        // SAFETY: a slot lies within the filter.
+        unsafe { &*(at as *const AtomicU16) }
+    }
+}
+
+/// The natural logarithm of a number from 2^-53 to 1: there is no libm here. The series of artanh, to 1e-6.
+fn logarithm(value: f64) -> f64 {
+    let bits = value.to_bits();
+    let exponent = ((bits >> 52) & 0x7ff) as i64 - 1023;
+    let mantissa = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 1023 << 52);
+    let z = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = z * z;
+    let series =
+        1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square * (1.0 / 9.0 + square / 11.0))));
+    2.0 * z * series + exponent as f64 * core::f64::consts::LN_2
+}
+
+/// The collector holds a lock on the ring as long as it lives, in whatever namespace it is.
+fn is_collector_alive() -> bool {
+    open_ring(RING_NUMBER.load(Ordering::Relaxed)).is_some_and(|file| file.is_locked())
+}
+
+#[cold]
+fn stop(header: &Header) {
+    STATE.store(OFF, Ordering::Release);
+    header.status.store(status::STOPPED, Ordering::Release);
+}
+
+/// Takes the ring's variable and our own path out of the environment; other objects to preload stay.
+///
+/// # Safety
+/// An array of C strings that ends with null, or null, which nobody else uses now.
+unsafe fn leave_environment(environment: *mut *mut c_char) {
+    if environment.is_null() {
+        return;
+    }
+    let (mut from, mut to) = (environment, environment);
+    // SAFETY: the array ends with null, strings with zero; both are only made shorter.
+    unsafe {
+        while !(*from).is_null() {
+            let entry = *from;
+            let text = CStr::from_ptr(entry).to_bytes();
+            let keep = if text.starts_with(VARIABLE.as_bytes()) {
+                false
+            } else if let Some(list) = text.strip_prefix(b"LD_PRELOAD=") {
+                // The collector puts us first.
+                match list.iter().position(|&byte| byte == b':' || byte == b' ') {
+                    Some(end) if end + 1 < list.len() => {
+                        let rest = list.len() - end - 1;
+                        let into = entry.add("LD_PRELOAD=".len());
+                        core::ptr::copy(into.add(end + 1), into, rest);
+                        *into.add(rest) = 0;
+                        true
+                    }
+                    _ => false,
+                }
+            } else {
+                true
+            };
+            if keep {
+                *to = entry;
+                to = to.add(1);
+            }
+            from = from.add(1);
+        }
+        *to = core::ptr::null_mut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms_are_close_enough() {
+        for value in [1.0, 0.5, 0.999, 0.37, 1e-3, 1e-9, 2f64.powi(-53)] {
+            assert!((logarithm(value) - value.ln()).abs() < 1e-5 * (1.0 + value.ln().abs()), "{value}");
+        }
+    }
+
+    #[test]
+    fn we_leave_the_environment_as_it_was() {
+        let check = |before: &[&str], after: &[&str]| {
+            let mut strings: Vec<Vec<u8>> =
+                before.iter().map(|text| [text.as_bytes(), &[0]].concat()).collect();
+            let mut array: Vec<*mut c_char> = strings.iter_mut().map(|text| text.as_mut_ptr().cast()).collect();
+            array.push(core::ptr::null_mut());
+            // SAFETY: an array of C strings that ends with null.
+            unsafe { leave_environment(array.as_mut_ptr()) };
+            let left: Vec<&str> = array
+                .iter()
+                .take_while(|entry| !entry.is_null())
+                // SAFETY: entries are C strings.
+                .map(|&entry| unsafe { CStr::from_ptr(entry) }.to_str().expect("text"))
+                .collect();
+            assert_eq!(left, after);
+        };
+        check(&["A=1", "LD_PRELOAD=/x/agent.so", "TWINHEAP_RING=/dev/shm/r", "B=2"], &["A=1", "B=2"]);
+        check(&["LD_PRELOAD=/x/agent.so:/y/other.so", "C="], &["LD_PRELOAD=/y/other.so", "C="]);
+        check(&["LD_PRELOADED=1"], &["LD_PRELOADED=1"]);
+    }
+}

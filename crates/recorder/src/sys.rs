@@ -1,0 +1,179 @@
+//! System calls without libc, which would change `errno`, and the processor's clock.
+//!
+//! They return what the kernel does: a negative error number on failure.
+
+use core::arch::asm;
+use core::ffi::CStr;
+
+/// Any system call.
+///
+/// # Safety
+/// Whatever the kernel does with these arguments must be sound.
+#[inline]
+unsafe fn call(number: libc::c_long, arguments: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = arguments;
+    let result: isize;
+    // SAFETY: the registers are those of the kernel's calling convention; the caller answers for the rest.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c,
+            in("r10") d, in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// Opens a file; its descriptor.
+pub(crate) fn open(path: &CStr, flags: i32) -> Option<Descriptor> {
+    let at = libc::AT_FDCWD as usize;
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string that outlives the call.
+    let result = unsafe { call(libc::SYS_openat, [at, path.as_ptr() as usize, flags as usize, 0, 0, 0]) };
+    (result >= 0).then_some(Descriptor(result as i32))
+}
+
+/// An open file, closed with this.
+pub(crate) struct Descriptor(i32);
+
+impl Descriptor {
+    /// Reads what comes next; 0 at the end, and after an error too.
+    pub(crate) fn read(&self, into: &mut [u8]) -> usize {
+        loop {
+            // SAFETY: the kernel writes within the slice.
+            let read = unsafe {
+                call(libc::SYS_read, [self.0 as usize, into.as_mut_ptr() as usize, into.len(), 0, 0, 0])
+            };
+            if read != -libc::EINTR as isize {
+                return read.max(0) as usize;
+            }
+        }
+    }
+
+    /// Whether another process holds a lock on the file's first byte.
+    pub(crate) fn is_locked(&self) -> bool {
+        // SAFETY: all zeros is a lock of the whole file from its start.
+        let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+        lock.l_type = libc::F_WRLCK as i16;
+        lock.l_len = 1;
+        let pointer = (&raw mut lock) as usize;
+        // SAFETY: the kernel writes one `flock`.
+        let result = unsafe {
+            call(libc::SYS_fcntl, [self.0 as usize, libc::F_OFD_GETLK as usize, pointer, 0, 0, 0])
+        };
+        result == 0 && lock.l_type != libc::F_UNLCK as i16
+    }
+
+    /// Maps the file's first bytes, shared; its address.
+    pub(crate) fn map_shared(&self, address: usize, length: usize) -> Option<*mut u8> {
+        let flags = libc::MAP_SHARED | if address == 0 { 0 } else { libc::MAP_FIXED };
+        map(address, length, libc::PROT_READ | libc::PROT_WRITE, flags, self.0)
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours.
+        unsafe { call(libc::SYS_close, [self.0 as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Fresh private memory, all zeros.
+pub(crate) fn map_private(length: usize) -> Option<*mut u8> {
+    map(0, length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+}
+
+/// Address space without memory.
+pub(crate) fn reserve(length: usize) -> Option<*mut u8> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    map(0, length, libc::PROT_NONE, flags, -1)
+}
+
+fn map(address: usize, length: usize, protection: i32, flags: i32, file: i32) -> Option<*mut u8> {
+    // SAFETY: a new mapping, or one in place of a reservation of ours.
+    let result = unsafe {
+        let arguments = [address, length, protection as usize, flags as usize, file as usize, 0];
+        call(libc::SYS_mmap, arguments)
+    };
+    (result > 0).then_some(result as *mut u8)
+}
+
+/// Gives memory back.
+///
+/// # Safety
+/// The range is ours and nobody uses it any more.
+pub(crate) unsafe fn unmap(address: *mut u8, length: usize) {
+    // SAFETY: by the contract.
+    unsafe { call(libc::SYS_munmap, [address as usize, length, 0, 0, 0, 0]) };
+}
+
+/// Whether the kernel agreed to give a forked child zeros instead of this memory.
+pub(crate) fn wipe_on_fork(address: *mut u8, length: usize) -> bool {
+    // SAFETY: the range is private memory of ours; the advice changes it in children only.
+    let arguments = [address as usize, length, libc::MADV_WIPEONFORK as usize, 0, 0, 0];
+    unsafe { call(libc::SYS_madvise, arguments) == 0 }
+}
+
+/// This process's number.
+pub(crate) fn process() -> u32 {
+    // SAFETY: takes nothing.
+    unsafe { call(libc::SYS_getpid, [0; 6]) as u32 }
+}
+
+/// This thread's number.
+pub(crate) fn thread() -> u32 {
+    // SAFETY: takes nothing.
+    unsafe { call(libc::SYS_gettid, [0; 6]) as u32 }
+}
+
+/// Whether a thread of this process still runs.
+pub(crate) fn is_alive(process: u32, thread: u32) -> bool {
+    // SAFETY: signal 0 only asks.
+    let result =
+        unsafe { call(libc::SYS_tgkill, [process as usize, thread as usize, 0, 0, 0, 0]) };
+    result != -libc::ESRCH as isize
+}
+
+/// Waits until the word is no longer `value`, at most so long.
+pub(crate) fn wait(word: &core::sync::atomic::AtomicU32, value: u32, nanoseconds: u32) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(nanoseconds) };
+    let arguments = [
+        word.as_ptr() as usize,
+        libc::FUTEX_WAIT as usize,
+        value as usize,
+        (&raw const time) as usize,
+        0,
+        0,
+    ];
+    // SAFETY: the word and the time live through the call.
+    unsafe { call(libc::SYS_futex, arguments) };
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
+pub(crate) fn monotonic() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let arguments = [libc::CLOCK_MONOTONIC as usize, (&raw mut time) as usize, 0, 0, 0, 0];
+    // SAFETY: the kernel writes one `timespec`.
+    unsafe { call(libc::SYS_clock_gettime, arguments) };
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+/// The time stamp counter.
+#[inline]
+pub(crate) fn tsc() -> u64 {
+    // SAFETY: every x86-64 has it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Whether the counter runs at one speed in all states of the processor: CPUID 8000_0007h, EDX bit 8 (AMD's
+/// manual, volume 3; Intel's, volume 2A, the same).
+pub(crate) fn has_invariant_tsc() -> bool {
+    use core::arch::x86_64::__cpuid;
+    __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & 1 << 8 != 0
+}
+
+/// The thread control block, where glibc's stacks end.
+#[inline]
+pub(crate) fn thread_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: the first word of the block is its own address, by the ABI for thread-local storage.
+    unsafe { asm!("mov {}, qword ptr fs:[0]", out(reg) pointer, options(nostack, readonly, pure)) };
+    pointer
+}

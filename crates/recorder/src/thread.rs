@@ -1,0 +1,535 @@
+//! A thread's state, and how it writes records.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use twinheap_wire::{CHUNK, CHUNK_FULL, record};
+
+use crate::modules::{self, Found};
+use crate::rules::RuleCache;
+use crate::session::{self, Session};
+use crate::sys;
+use crate::walk::{self, Registers};
+
+core::arch::global_asm!(
+    // The thread's state and its mark. Initial-exec: the general way to thread-local storage may call malloc.
+    ".section .tbss.twinheap_recorder_thread,\"awT\",@nobits",
+    ".hidden twinheap_recorder_thread",
+    ".globl twinheap_recorder_thread",
+    ".type twinheap_recorder_thread, @object",
+    ".size twinheap_recorder_thread, 16",
+    ".p2align 4",
+    "twinheap_recorder_thread:",
+    ".zero 16",
+    ".text",
+);
+
+/// The thread's state; null before its first event, and in processes that are not recorded.
+#[inline(always)]
+fn current() -> *mut Thread {
+    let state: *mut Thread;
+    // SAFETY: the symbol is ours, eight bytes in every thread.
+    unsafe {
+        core::arch::asm!(
+            "mov {0}, qword ptr [rip + twinheap_recorder_thread@GOTTPOFF]",
+            "mov {0}, qword ptr fs:[{0}]",
+            out(reg) state, options(nostack, readonly, preserves_flags)
+        );
+    }
+    state
+}
+
+fn set_current(state: *mut Thread) {
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!(
+            "mov {0}, qword ptr [rip + twinheap_recorder_thread@GOTTPOFF]",
+            "mov qword ptr fs:[{0}], {1}",
+            out(reg) _, in(reg) state, options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Marks the thread as one that is making its state, or is in a hook that calls hooked functions; the mark before.
+pub(crate) fn set_busy(busy: bool) -> bool {
+    let before: u64;
+    // SAFETY: the second word of the same symbol.
+    unsafe {
+        core::arch::asm!(
+            "mov {t}, qword ptr [rip + twinheap_recorder_thread@GOTTPOFF]",
+            "xchg {v}, qword ptr fs:[{t} + 8]",
+            t = out(reg) _, v = inout(reg) u64::from(busy) => before, options(nostack, preserves_flags)
+        );
+    }
+    before != 0
+}
+
+/// Stacks that a thread knows by their hash.
+const STACKS: usize = 16 << 10;
+const STACK_BITS: u32 = 14;
+/// Room for lines of mappings; one has up to 4,200 bytes.
+const SCRATCH: usize = 16 << 10;
+
+/// What a thread needs to record. A forked child finds zeros here, and so learns what it is.
+#[repr(C)]
+pub(crate) struct Thread {
+    /// 1 while the state is in use; 0 in a forked child.
+    is_live: u64,
+    /// Where the next record goes. Handlers of signals change it at any time.
+    position: UnsafeCell<u64>,
+    /// The clock at the latest [`record::SYNC`].
+    base: u64,
+    /// Bytes until the next sample.
+    until_sample: i64,
+    random: u64,
+    /// The mapping that the stack is in.
+    pub(crate) stack_low: u64,
+    pub(crate) stack_high: u64,
+    /// [`modules::generation`] that the caches are of.
+    generation: u32,
+    /// 1 while a chunk is changed or a stack is written.
+    is_changing: AtomicU32,
+    number: u32,
+    sequence: u32,
+    tid: u32,
+    next_state: *mut Thread,
+    hashes: [u64; STACKS],
+    ids: [u32; STACKS],
+    pub(crate) rules: RuleCache,
+    scratch: [u8; SCRATCH],
+}
+
+/// All states that were ever made, so that those of threads that ended are used again. glibc may call us in a thread
+/// after all its destructors ran, so that nothing but the thread's end tells that it is over.
+static STATES: AtomicPtr<Thread> = AtomicPtr::new(core::ptr::null_mut());
+static STATE_COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The state of a thread that records; `None` if this one doesn't.
+#[inline(always)]
+pub(crate) fn recording() -> Option<&'static mut Thread> {
+    let state = current();
+    // SAFETY: a state is the thread's own and is never unmapped.
+    match unsafe { state.as_mut() } {
+        Some(thread) if thread.is_live != 0 => Some(thread),
+        _ => begin(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn begin() -> Option<&'static mut Thread> {
+    let session = session::current()?;
+    if set_busy(true) {
+        return None;
+    }
+    let thread = Thread::for_this_thread(session);
+    set_busy(false);
+    thread
+}
+
+/// Forgets all threads, in a forked child: there is one, and its state was wiped.
+pub(crate) fn forget_all() {
+    STATES.store(core::ptr::null_mut(), Ordering::Release);
+    STATE_COUNT.store(0, Ordering::Release);
+    set_current(core::ptr::null_mut());
+}
+
+impl Thread {
+    fn for_this_thread(session: &'static Session) -> Option<&'static mut Thread> {
+        let tid = sys::thread();
+        let state = reuse(session, tid).or_else(|| {
+            let state = sys::map_private(size_of::<Thread>())?;
+            if !sys::wipe_on_fork(state, size_of::<Thread>()) {
+                // SAFETY: just mapped, nobody else knows it.
+                unsafe { sys::unmap(state, size_of::<Thread>()) };
+                return None;
+            }
+            Some((state.cast::<Thread>(), false))
+        });
+        let Some((state, is_used)) = state else {
+            session.trouble(twinheap_wire::trouble::NO_MEMORY);
+            return None;
+        };
+        // SAFETY: ours alone: fresh, or taken over from a thread that ended.
+        let thread = unsafe { &mut *state };
+        thread.tid = tid;
+        thread.generation = modules::generation();
+        thread.random = sys::tsc() ^ u64::from(tid) << 32 | 1;
+        thread.until_sample = session.next_sample(&mut thread.random);
+        (thread.stack_low, thread.stack_high) = (0, 0);
+        thread.is_changing.store(0, Ordering::Relaxed);
+        if is_used {
+            thread.forget_stacks();
+        } else {
+            let mut head = STATES.load(Ordering::Acquire);
+            loop {
+                thread.next_state = head;
+                match STATES.compare_exchange_weak(head, state, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => break,
+                    Err(now) => head = now,
+                }
+            }
+            STATE_COUNT.fetch_add(1, Ordering::Relaxed);
+            thread.number = session.header.threads.fetch_add(1, Ordering::Relaxed);
+            thread.sequence = 0;
+            let (position, sequence) = session.first_chunk(thread.number)?;
+            thread.sequence = sequence;
+            // SAFETY: no handler knows this thread yet.
+            unsafe { *thread.position.get() = position };
+            thread.synchronise(session.now());
+        }
+        thread.write(record::number(record::THREAD, u64::from(tid)));
+        thread.is_live = 1;
+        set_current(state);
+        Some(thread)
+    }
+
+    fn forget_stacks(&mut self) {
+        self.hashes.fill(0);
+        self.rules.clear();
+    }
+
+    /// Takes words of room. `None` if there is none: what is lost is the caller's to count.
+    ///
+    /// One instruction takes it, so that a handler that interrupts us before or behind it gets room of its own.
+    #[inline(always)]
+    fn reserve(&mut self, words: usize) -> Option<*mut u64> {
+        let position: u64;
+        // SAFETY: adds to our own position.
+        unsafe {
+            core::arch::asm!("xadd qword ptr [{at}], {n}", at = in(reg) self.position.get(),
+                n = inout(reg) words as u64 * 8 => position, options(nostack));
+        }
+        if (position as usize & (CHUNK - 1)) < CHUNK_FULL {
+            return Some(position as *mut u64);
+        }
+        self.next_chunk(position).then(|| self.reserve_again(words))?
+    }
+
+    #[cold]
+    fn reserve_again(&mut self, words: usize) -> Option<*mut u64> {
+        let position: u64;
+        // SAFETY: as in `reserve`.
+        unsafe {
+            core::arch::asm!("xadd qword ptr [{at}], {n}", at = in(reg) self.position.get(),
+                n = inout(reg) words as u64 * 8 => position, options(nostack));
+        }
+        ((position as usize & (CHUNK - 1)) < CHUNK_FULL).then_some(position as *mut u64)
+    }
+
+    /// Ends the chunk at a position that was reserved behind its last record, and takes the next one.
+    #[cold]
+    #[inline(never)]
+    fn next_chunk(&mut self, position: u64) -> bool {
+        let offset = position as usize & (CHUNK - 1);
+        // Handlers that come here too write their ends behind ours; the first one in the chunk is the one that counts.
+        if offset <= CHUNK - 16 {
+            // SAFETY: reserved room at the chunk's end, which nobody else writes to.
+            unsafe { publish(position as *mut u64, record::number(record::END, 0)) };
+        }
+        if self.is_changing.swap(1, Ordering::Relaxed) != 0 {
+            return false;
+        }
+        // SAFETY: handlers leave the position alone while `is_changing` is set.
+        let now = unsafe { *self.position.get() };
+        if session::current().is_none() {
+            self.is_live = 0;
+            return false;
+        }
+        let is_done = now & !(CHUNK as u64 - 1) != position & !(CHUNK as u64 - 1);
+        let mut has_room = is_done;
+        if !is_done && let Some(session) = session::current() {
+            self.sequence += 1;
+            match session.chunk(self.number, self.sequence) {
+                Some(position) => {
+                    // SAFETY: as above.
+                    unsafe { *self.position.get() = position };
+                    self.synchronise(session.now());
+                    has_room = true;
+                }
+                None => {
+                    // The end stands where it stands; the position stays behind it, so that the next event asks anew.
+                    self.sequence -= 1;
+                    // SAFETY: as above.
+                    unsafe { *self.position.get() = position | CHUNK as u64 - 8 };
+                }
+            }
+        }
+        self.is_changing.store(0, Ordering::Relaxed);
+        has_room
+    }
+
+    /// Tells the clock; times count from here.
+    fn synchronise(&mut self, now: u64) {
+        self.base = now;
+        if let Some(at) = self.reserve(1) {
+            // SAFETY: reserved.
+            unsafe { publish(at, record::number(record::SYNC, now)) };
+        }
+    }
+
+    #[inline(always)]
+    fn ticks(&mut self, session: &Session) -> u64 {
+        let now = session.now();
+        let ticks = now.wrapping_sub(self.base) >> record::TICK;
+        if ticks > 0xffff {
+            self.synchronise(now);
+            return 0;
+        }
+        ticks
+    }
+
+    /// Writes a record of one word.
+    #[inline(always)]
+    fn write(&mut self, word: u64) -> bool {
+        let at = self.reserve(1);
+        if let Some(at) = at {
+            // SAFETY: reserved.
+            unsafe { publish(at, word) };
+        }
+        at.is_some()
+    }
+
+    /// Records an allocation by a caller with these registers.
+    #[inline(always)]
+    pub(crate) fn allocation(&mut self, session: &Session, address: u64, size: u64, caller: Registers) {
+        if session.sample != 0 && !self.is_sampled(session, address, size) {
+            return;
+        }
+        let stack = self.stack(session, caller);
+        let ticks = self.ticks(session);
+        let mut word = size as u32;
+        if size >= u64::from(record::LARGE) {
+            self.write(record::number(record::SIZE, size));
+            word = record::LARGE;
+        }
+        match self.reserve(2) {
+            // SAFETY: two words are reserved; the first makes them visible.
+            Some(at) => unsafe {
+                at.add(1).write(u64::from(stack) << 32 | u64::from(word));
+                publish(at, record::event(record::ALLOC, ticks, address));
+            },
+            None => session.lost_allocation(size),
+        }
+    }
+
+    /// Records a free, before the block is really freed: its address may belong to somebody else right afterwards.
+    #[inline(always)]
+    pub(crate) fn free(&mut self, session: &Session, address: u64) {
+        if session.sample != 0 && !session.may_be_sampled(address) {
+            return;
+        }
+        let ticks = self.ticks(session);
+        if !self.write(record::event(record::FREE, ticks, address)) {
+            session.header.lost_frees.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records the free within a realloc, `before` being the clock when the old block was still the caller's. If
+    /// there is a new block, its allocation follows.
+    #[inline(always)]
+    pub(crate) fn reallocation(&mut self, session: &Session, address: u64, before: u64, has_new: bool) {
+        if session.sample != 0 && !session.may_be_sampled(address) {
+            return;
+        }
+        // The clock is read again, since an interval too long for the record's bits has to be told first.
+        let now = self.ticks(session);
+        let ticks = (before.saturating_sub(self.base) >> record::TICK).min(now);
+        let kind = if has_new { record::REALLOC } else { record::FREE };
+        if !self.write(record::event(kind, ticks, address)) {
+            session.header.lost_frees.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records an mmap; `flags` are those of mmap and the protection.
+    pub(crate) fn map(&mut self, session: &Session, address: u64, length: u64, flags: u32, caller: Registers) {
+        let stack = self.stack(session, caller);
+        let ticks = self.ticks(session);
+        if let Some(at) = self.reserve(3) {
+            // SAFETY: three words are reserved.
+            unsafe {
+                at.add(1).write(u64::from(stack) << 32 | u64::from(flags));
+                at.add(2).write(length);
+                publish(at, record::event(record::MAP, ticks, address));
+            }
+        }
+    }
+
+    /// Records a munmap.
+    pub(crate) fn unmap(&mut self, session: &Session, address: u64, length: u64) {
+        let ticks = self.ticks(session);
+        if let Some(at) = self.reserve(2) {
+            // SAFETY: two words are reserved.
+            unsafe {
+                at.add(1).write(length);
+                publish(at, record::event(record::UNMAP, ticks, address));
+            }
+        }
+    }
+
+    /// Poisson sampling: each byte has the same chance, whatever it is a part of. Distances between samples are
+    /// exponential, as in tcmalloc and jemalloc.
+    #[inline(always)]
+    fn is_sampled(&mut self, session: &Session, address: u64, size: u64) -> bool {
+        self.until_sample -= size.min(i64::MAX as u64) as i64;
+        if self.until_sample > 0 {
+            return false;
+        }
+        self.until_sample = session.next_sample(&mut self.random);
+        session.mark_sampled(address);
+        true
+    }
+
+    /// The number of the caller's stack.
+    #[inline(always)]
+    fn stack(&mut self, session: &Session, caller: Registers) -> u32 {
+        if self.generation != modules::generation() {
+            self.generation = modules::generation();
+            self.forget_stacks();
+        }
+        let frames = session.frames;
+        let mut hash = 0x9E37_79B9_7F4A_7C15u64;
+        walk::walk(self, caller, frames, |pc| {
+            hash = (hash ^ pc).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        });
+        hash ^= hash >> 32;
+        hash = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let slot = (hash >> (64 - STACK_BITS)) as usize;
+        // SAFETY: the slot is below the table's size, by its shift.
+        unsafe {
+            if *self.hashes.get_unchecked(slot) == hash {
+                return *self.ids.get_unchecked(slot);
+            }
+        }
+        self.new_stack(session, caller, hash, slot)
+    }
+
+    /// Writes the stack's frames and gives it a number.
+    #[cold]
+    #[inline(never)]
+    fn new_stack(&mut self, session: &Session, caller: Registers, hash: u64, slot: usize) -> u32 {
+        let frames = session.frames;
+        let mut count = 0usize;
+        walk::walk(self, caller, frames, |_| count += 1);
+        let number = session.header.stacks.fetch_add(1, Ordering::Relaxed) + 1;
+        let Some(at) = self.reserve(1 + count) else { return 0 };
+        let mut written = 0usize;
+        walk::walk(self, caller, frames, |pc| {
+            if written < count {
+                written += 1;
+                // SAFETY: within what was reserved.
+                unsafe { at.add(written).write(pc) };
+            }
+        });
+        // SAFETY: reserved. A walk that came out shorter, since a module was unloaded meanwhile, leaves zeros.
+        unsafe { publish(at, record::number(record::STACK, (count as u64) << 32 | u64::from(number))) };
+        if let (Some(known), Some(id)) = (self.hashes.get_mut(slot), self.ids.get_mut(slot)) {
+            // The number first: a handler that comes between finds a stack of another hash.
+            *id = number;
+            *known = hash;
+        }
+        number
+    }
+
+    /// The rule for a return address that the cache doesn't have.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn find_rule(&mut self, pc: u64) -> crate::rules::Rule {
+        let scratch = (&raw mut self.scratch).cast::<u8>();
+        // SAFETY: the scratch room is not touched by what `report` does with the rest of the state.
+        let buffer = unsafe { core::slice::from_raw_parts_mut(scratch, SCRATCH) };
+        let rule = modules::rule(pc, buffer, &mut |found| self.module(found));
+        if let Some(rule) = rule {
+            self.rules.put(pc, rule);
+        }
+        rule.unwrap_or(crate::rules::Rule::FRAME)
+    }
+
+    /// Takes in everything that is mapped now.
+    pub(crate) fn scan_modules(&mut self) {
+        let scratch = (&raw mut self.scratch).cast::<u8>();
+        // SAFETY: as above.
+        let buffer = unsafe { core::slice::from_raw_parts_mut(scratch, SCRATCH) };
+        modules::scan(buffer, &mut |found| self.module(found));
+    }
+
+    /// Room for lines of mappings.
+    pub(crate) fn scratch(&mut self) -> &mut [u8] {
+        &mut self.scratch
+    }
+
+    /// Tells the collector of a module.
+    fn module(&mut self, found: &Found<'_>) {
+        use record::module;
+        let path_words = found.path.len().div_ceil(8);
+        let words = module::PATH + path_words;
+        let Some(at) = self.reserve(1 + words) else { return };
+        // SAFETY: that many words are reserved; a build id has at most 32 bytes.
+        unsafe {
+            let body = at.add(1);
+            body.add(module::BIAS).write(found.bias);
+            body.add(module::START).write(found.start);
+            body.add(module::END).write(found.end);
+            body.add(module::BUILD_ID_LENGTH).write(found.build_id.len() as u64);
+            let id = found.build_id;
+            core::ptr::copy_nonoverlapping(id.as_ptr(), body.add(module::BUILD_ID).cast(), id.len());
+            body.add(module::PATH_LENGTH).write(found.path.len() as u64);
+            let path = found.path;
+            core::ptr::copy_nonoverlapping(path.as_ptr(), body.add(module::PATH).cast(), path.len());
+            publish(at, record::number(record::MODULE, words as u64 * 8));
+        }
+    }
+
+    /// Tells the collector what the program itself says about its leaks.
+    pub(crate) fn suppressions(&mut self, text: &[u8]) {
+        for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && line.len() < 2048) {
+            if let Some(at) = self.reserve(1 + line.len().div_ceil(8)) {
+                // SAFETY: reserved.
+                unsafe {
+                    core::ptr::copy_nonoverlapping(line.as_ptr(), at.add(1).cast(), line.len());
+                    publish(at, record::number(record::SUPPRESS, line.len() as u64));
+                }
+            }
+        }
+    }
+}
+
+/// Makes a record visible: everything written before it is.
+///
+/// # Safety
+/// The word is reserved room in a chunk.
+#[inline(always)]
+unsafe fn publish(at: *mut u64, word: u64) {
+    // SAFETY: by the contract; words are aligned.
+    unsafe { AtomicU64::from_ptr(at).store(word, Ordering::Release) };
+}
+
+/// The state of a thread that ended, for a thread with this number.
+fn reuse(session: &Session, tid: u32) -> Option<(*mut Thread, bool)> {
+    /// Threads to ask after: one system call each.
+    const TRIES: u32 = 8;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = STATE_COUNT.load(Ordering::Relaxed);
+    if count < 4 {
+        return None;
+    }
+    let skip = NEXT.fetch_add(TRIES, Ordering::Relaxed) % count;
+    let mut state = STATES.load(Ordering::Acquire);
+    let mut position = 0;
+    // SAFETY: states are never unmapped, and their links don't change.
+    while let Some(thread) = unsafe { state.as_ref() } {
+        if position >= skip && position < skip + TRIES && thread.is_live != 0 {
+            // SAFETY: the number may change under us; then the exchange below fails.
+            let owner = unsafe { AtomicU32::from_ptr((&raw const thread.tid).cast_mut()) };
+            let old = owner.load(Ordering::Relaxed);
+            if !sys::is_alive(session.process, old)
+                && owner.compare_exchange(old, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                return Some((state, true));
+            }
+        }
+        state = thread.next_state;
+        position += 1;
+    }
+    None
+}
