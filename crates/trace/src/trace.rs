@@ -74,6 +74,40 @@ pub struct Frame {
     pub file: StringId,
     /// The line, from 1; 0 is unknown.
     pub line: u32,
+    /// The column, from 1; 0 is unknown.
+    pub column: u32,
+    /// What kind of code it is.
+    pub kind: FrameKind,
+}
+
+/// What kind of code a function is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrameKind {
+    /// Nobody knows: it has no name.
+    #[default]
+    Unknown,
+    /// A compiler's machine code.
+    Native,
+    /// JavaScript, interpreted or compiled.
+    Js,
+    /// A part of V8 that is neither: its interpreter, a function of the language.
+    Builtin,
+}
+
+impl FrameKind {
+    /// The kind as far as a function's name tells, of a recorder that knows nothing of V8.
+    pub fn of_name(function: &[u8]) -> Self {
+        // `--perf-basic-prof` names interpreted and compiled functions so.
+        const JS: [&[u8]; 4] = [b"JS:", b"LazyCompile:", b"Function:", b"Script:"];
+        const BUILTIN: [&[u8]; 2] = [b"Builtins_", b"Builtin:"];
+        let begins = |starts: &[&[u8]]| starts.iter().any(|start| function.starts_with(start));
+        match function {
+            [] => FrameKind::Unknown,
+            _ if begins(&BUILTIN) => FrameKind::Builtin,
+            _ if begins(&JS) => FrameKind::Js,
+            _ => FrameKind::Native,
+        }
+    }
 }
 
 /// Places in the code, as columns by [`IpId`]; place 0 is "none" and has no frame.
