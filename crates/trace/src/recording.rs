@@ -1,5 +1,7 @@
 //! What our own recordings know beyond heaptrack's: modules, threads, mappings, what is alive, how long blocks live.
 
+use std::collections::BTreeMap;
+
 use crate::heaptrace::{End, Meta};
 use crate::ids::{InfoIdx, StringId, ThreadNo, TraceId};
 use crate::lifetimes::{Lifetimes, ReallocChains};
@@ -16,8 +18,8 @@ pub struct Recording {
     pub modules: Vec<Module>,
     /// Module of each place by [`IpId`](crate::IpId), as a number of `modules`; `u32::MAX` is none.
     pub ip_modules: Vec<u32>,
-    /// Threads by [`ThreadNo`]. Some may be unnamed, with a thread id of 0.
-    pub threads: Vec<Thread>,
+    /// Threads that the file tells about.
+    pub threads: BTreeMap<ThreadNo, Thread>,
     /// Which thread each event is of.
     pub thread_runs: ThreadRuns,
     /// How much memory the process had, in order of time.
@@ -148,10 +150,5 @@ impl Recording {
     /// True if the file has its end.
     pub fn is_complete(&self) -> bool {
         self.end.is_some()
-    }
-
-    /// A thread, if the file tells about it.
-    pub fn thread(&self, thread: ThreadNo) -> Option<&Thread> {
-        self.threads.get(thread.index())
     }
 }
