@@ -127,12 +127,6 @@ impl ChainCounts {
         self.live.remove(&allocation).unwrap_or(0)
     }
 
-    /// The block was freed for good.
-    pub(crate) fn end(&mut self, allocation: u64, info: u32) {
-        let length = self.take(allocation);
-        self.end_with(InfoIdx(info), length);
-    }
-
     /// A chain whose block is gone.
     pub(crate) fn end_with(&mut self, info: InfoIdx, length: u32) {
         if length > 0 {
@@ -188,8 +182,10 @@ mod tests {
         let mut chains = ChainCounts::default();
         chains.begin(7, 3);
         chains.begin(9, 1);
-        chains.end(7, 4);
-        chains.end(8, 4);
+        for freed in [7, 8] {
+            let length = chains.take(freed);
+            chains.end_with(InfoIdx(4), length);
+        }
         let alive = |allocation| (allocation == 9).then_some(2);
         assert_eq!(chains.finish(alive).rows(), [(InfoIdx(2), 1, 1), (InfoIdx(4), 3, 1)]);
     }

@@ -4,8 +4,6 @@
 //! free both read and write one entry of the ring of live blocks. What is rare, a tick of the clock or a realloc, has
 //! a list of positions, and the loop runs from one to the next.
 
-use std::ops::Range;
-
 use super::Wrong;
 use super::live::{Entry, LiveSet};
 use crate::events::Event;
