@@ -8,7 +8,7 @@ use twinheap_snapshot::{
     Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, Snapshot,
     parse_sampling_profile, sniff,
 };
-use twinheap_trace::{Trace, is_heaptrack};
+use twinheap_trace::{Trace, heaptrace, is_heaptrace, is_heaptrack};
 
 use crate::args::Global;
 use crate::failure::{DAMAGED, Failure};
@@ -138,7 +138,8 @@ enum Reader<'a> {
     Snapshot(Box<Parser<'a>>),
     /// Small, and read as a whole: the sampling profile's tokens nest.
     Sampling(Vec<u8>),
-    Native(Box<twinheap_trace::Parser>),
+    Heaptrack(Box<twinheap_trace::Parser>),
+    Heaptrace(Box<heaptrace::Parser>),
 }
 
 impl Reader<'_> {
@@ -146,7 +147,8 @@ impl Reader<'_> {
         match self {
             Reader::Snapshot(parser) => parser.feed(chunk).map_err(|e| parse_failure(name, &e))?,
             Reader::Sampling(text) => text.extend_from_slice(chunk),
-            Reader::Native(parser) => parser.feed(chunk).map_err(|e| trace_failure(name, &e))?,
+            Reader::Heaptrack(parser) => parser.feed(chunk).map_err(|e| trace_failure(name, &e))?,
+            Reader::Heaptrace(parser) => parser.feed(chunk).map_err(|e| trace_failure(name, &e))?,
         }
         Ok(())
     }
@@ -164,7 +166,9 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
     let mut taken = 0;
     let broken = input.read(share, &mut |chunk| {
         if taken == 0 && is_heaptrack(chunk) {
-            reader = Reader::Native(Box::default());
+            reader = Reader::Heaptrack(Box::default());
+        } else if taken == 0 && is_heaptrace(chunk) {
+            reader = Reader::Heaptrace(Box::default());
         } else if taken == 0 && sniff(chunk) == FileKind::SamplingProfile {
             reader = Reader::Sampling(Vec::new());
         }
@@ -190,16 +194,26 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
             let notes = Notes::new(name, &profile.damage);
             Ok(Parsed::Sampling(profile, notes))
         }
-        Reader::Native(parser) => {
+        Reader::Heaptrack(parser) => {
             let parsed = parser.finish().map_err(|e| trace_failure(&name, &e))?;
             progress.note_reading("reading and parsing", began.elapsed(), taken);
-            let broken = broken.map(|what| format!("{what} (byte {taken})"));
-            let damage: Vec<String> =
-                broken.into_iter().chain(parsed.damage.iter().map(ToString::to_string)).collect();
-            let notes = Notes::new(name, &damage);
-            Ok(Parsed::Native(Box::new(parsed.trace), notes))
+            Ok(native(name, parsed, broken.map(|what| format!("{what} (byte {taken})"))))
+        }
+        Reader::Heaptrace(parser) => {
+            let parsed = parser.finish().map_err(|e| trace_failure(&name, &e))?;
+            progress.note_reading("reading and parsing", began.elapsed(), taken);
+            Ok(native(name, parsed, broken.map(|what| format!("{what} (byte {taken})"))))
         }
     }
+}
+
+/// A native trace with what there is to say about it; `broken` is the reason if its compressed data was broken.
+fn native(name: String, parsed: twinheap_trace::Parsed, broken: Option<String>) -> Parsed {
+    let damage: Vec<String> =
+        broken.into_iter().chain(parsed.damage.iter().map(ToString::to_string)).collect();
+    let mut notes = Notes::new(name, &damage);
+    notes.warnings.extend(parsed.notes);
+    Parsed::Native(Box::new(parsed.trace), notes)
 }
 
 fn trace_failure(name: &str, error: &twinheap_trace::ParseError) -> Failure {
@@ -207,6 +221,12 @@ fn trace_failure(name: &str, error: &twinheap_trace::ParseError) -> Failure {
     match error {
         twinheap_trace::ParseError::TooNew { .. } => {
             failure.hint("a newer twinheap may read it; heaptrack's own tools of that version do")
+        }
+        twinheap_trace::ParseError::HeaptraceTooNew { .. } => {
+            failure.hint("the twinheap that recorded it reads it, and so do newer ones")
+        }
+        twinheap_trace::ParseError::HeaptraceHeader { .. } => {
+            failure.hint("the file was changed after it was written; copy it again, in binary mode")
         }
         _ => failure,
     }

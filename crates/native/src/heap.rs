@@ -1,7 +1,7 @@
 //! A recording, made ready for questions: stacks without `operator new`, places without addresses.
 
 use rustc_hash::FxHashMap;
-use twinheap_trace::{Frame, IpId, StringId, Trace, TraceId};
+use twinheap_trace::{Frame, FrameKind, IpId, StringId, Trace, TraceId};
 
 /// Functions that every C++ allocation goes through: a stack begins with their caller.
 const OPERATOR_NEW: [&[u8]; 4] = [
@@ -47,6 +47,10 @@ pub struct FrameView<'a> {
     pub file: &'a [u8],
     /// The line, from 1; 0 if unknown.
     pub line: u32,
+    /// The column, from 1; 0 if unknown.
+    pub column: u32,
+    /// What kind of code it is.
+    pub kind: FrameKind,
     /// True if the compiler put the function into the one around it, the next in the list.
     pub is_inlined: bool,
     /// The address in the recorded process.
@@ -158,6 +162,8 @@ impl NativeHeap {
                 module,
                 file: strings.get(frame.file),
                 line: frame.line,
+                column: frame.column,
+                kind: frame.kind,
                 is_inlined: at + 1 < frames.len(),
                 address,
             }

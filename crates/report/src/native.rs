@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use twinheap_native::{
     CallSite, CallSites, Cost, Costs, FrameView, Measure, NativeHeap, call_sites, merged_stacks,
 };
-use twinheap_trace::TraceId;
+use twinheap_trace::{FrameKind, Trace, TraceId};
 
 use crate::names::{clean, json_bytes};
 use crate::table::{Align, Table};
@@ -74,6 +74,8 @@ struct FrameJson<'a> {
     module: Option<Box<RawValue>>,
     file: Option<Box<RawValue>>,
     line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u32>,
     inlined: bool,
     kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +122,7 @@ fn stack_json<'a>(heap: &NativeHeap, stack: TraceId, cost: &Cost) -> StackJson<'
         module: name(frame.module),
         file: name(frame.file),
         line: (frame.line > 0).then_some(frame.line),
+        column: (frame.column > 0).then_some(frame.column),
         inlined: frame.is_inlined,
         kind: kind(&frame),
         // The only thing there is to say about a frame without a name.
@@ -135,18 +138,13 @@ fn stack_json<'a>(heap: &NativeHeap, stack: TraceId, cost: &Cost) -> StackJson<'
     }
 }
 
-/// What kind of code a frame is, as far as its names tell.
+/// The word for a kind of code. What has no name, but lies in a module, is that module's machine code.
 fn kind(frame: &FrameView<'_>) -> &'static str {
-    // `--perf-basic-prof` names compiled and interpreted functions so.
-    const JS: [&[u8]; 4] = [b"JS:", b"LazyCompile:", b"Function:", b"Script:"];
-    if frame.function.starts_with(b"Builtins_") || frame.function.starts_with(b"Builtin:") {
-        "builtin"
-    } else if JS.iter().any(|start| frame.function.starts_with(start)) {
-        "js"
-    } else if frame.function.is_empty() && frame.module.is_empty() {
-        "unknown"
-    } else {
-        "native"
+    match frame.kind {
+        FrameKind::Builtin => "builtin",
+        FrameKind::Js => "js",
+        FrameKind::Unknown if frame.module.is_empty() => "unknown",
+        FrameKind::Unknown | FrameKind::Native => "native",
     }
 }
 
@@ -157,14 +155,10 @@ fn seconds(ms: u64) -> f64 {
 /// The summary in words: totals, and the call sites that cost most.
 pub fn native_text(view: &NativeView<'_>, style: &Style) -> String {
     let trace = &view.heap.trace;
-    let version = trace.heaptrack_version;
     let mut out = format!(
-        "{}\nnative trace of heaptrack {}.{}.{}{}: {}\n\n{}",
+        "{}\nnative trace of {}: {}\n\n{}",
         style.bold(&clean(view.file, 200)),
-        version >> 16,
-        version >> 8 & 0xFF,
-        version & 0xFF,
-        if trace.is_raw { ", raw" } else { "" },
+        recorder(trace),
         clean(&String::from_utf8_lossy(&trace.command), 200),
         totals_text(view, style),
     );
@@ -182,6 +176,16 @@ pub fn native_text(view: &NativeView<'_>, style: &Style) -> String {
         }
     }
     out
+}
+
+/// The program that recorded a trace.
+fn recorder(trace: &Trace) -> String {
+    if let Some(recording) = &trace.recording {
+        return clean(&recording.meta.recorder, 60);
+    }
+    let version = trace.heaptrack_version;
+    let raw = if trace.is_raw { ", raw" } else { "" };
+    format!("heaptrack {}.{}.{}{raw}", version >> 16, version >> 8 & 0xFF, version & 0xFF)
 }
 
 fn totals_text(view: &NativeView<'_>, style: &Style) -> String {
@@ -311,6 +315,8 @@ mod tests {
             module: module.as_bytes(),
             file: b"",
             line: 0,
+            column: 0,
+            kind: FrameKind::of_name(function.as_bytes()),
             is_inlined: false,
             address: 0x7f10,
         };

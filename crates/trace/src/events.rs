@@ -23,6 +23,12 @@ impl Event {
         Event(info << 2 | Self::FREE | if frees_latest { Self::FREES_LATEST } else { 0 })
     }
 
+    /// An event by its marks, 0 or 1, for who can't afford a branch.
+    #[inline]
+    pub(crate) const fn of_marks(info: u32, is_free: u32, frees_latest: u32) -> Self {
+        Event(info << 2 | frees_latest << 1 | is_free)
+    }
+
     /// What is allocated or freed: its size and the stack that allocated it.
     #[inline]
     pub const fn info(self) -> InfoIdx {
@@ -96,12 +102,28 @@ impl Events {
         self.open.push(event);
     }
 
+    pub(crate) fn extend(&mut self, mut events: &[Event]) {
+        while !events.is_empty() {
+            if self.open.len() == CHUNK {
+                self.pack();
+            }
+            let (now, later) = events.split_at(events.len().min(CHUNK - self.open.len()));
+            self.open.extend_from_slice(now);
+            events = later;
+        }
+    }
+
     #[cold]
     fn pack(&mut self) {
         let largest = self.open.iter().fold(0, |all, event| all | event.0);
         let width = (4 - largest.leading_zeros() as usize / 8).max(1);
-        let bytes =
-            self.open.iter().flat_map(|event| event.0.to_le_bytes().into_iter().take(width)).collect();
+        let mut bytes = vec![0; width * self.open.len()].into_boxed_slice();
+        match width {
+            1 => bytes.iter_mut().zip(&self.open).for_each(|(byte, event)| *byte = event.0 as u8),
+            2 => pack_as::<2>(&mut bytes, &self.open),
+            3 => pack_as::<3>(&mut bytes, &self.open),
+            _ => pack_as::<4>(&mut bytes, &self.open),
+        }
         self.chunks.push(Packed { width: width as u8, bytes });
         self.open.clear();
     }
@@ -130,6 +152,12 @@ impl Events {
             }
             at += inside.len() as u64;
         }
+    }
+}
+
+fn pack_as<const WIDTH: usize>(bytes: &mut [u8], events: &[Event]) {
+    for (bytes, event) in bytes.as_chunks_mut::<WIDTH>().0.iter_mut().zip(events) {
+        bytes.copy_from_slice(&event.0.to_le_bytes()[..WIDTH]);
     }
 }
 

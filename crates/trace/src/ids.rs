@@ -48,3 +48,11 @@ index! {
     /// A pair of size and call stack by its position in the file, from 0.
     InfoIdx
 }
+index! {
+    /// A module, which is an executable or a library that was mapped, by its position in the file, from 0.
+    ModuleNo
+}
+index! {
+    /// A thread by the order in which the recorder met them, from 0. Numbers of the kernel occur again.
+    ThreadNo
+}

@@ -1,10 +1,11 @@
 //! Reads recordings of a process's calls to malloc and free into struct-of-arrays columns.
 //!
-//! Today these are heaptrack's data files, versions 0 to 3: the *interpreted* form, which its tools keep as `.zst`
-//! or `.gz`, and the *raw* form that its library writes, in which addresses have no names yet.
+//! These are our own `.heaptrace` files, which [`heaptrace`] describes, writes and reads, and heaptrack's data files,
+//! versions 0 to 3: the *interpreted* form, which its tools keep as `.zst` or `.gz`, and the *raw* form that its
+//! library writes, in which addresses have no names yet.
 //!
-//! The crate does no I/O and starts no thread. A caller pushes chunks of uncompressed bytes, of whatever size it
-//! has, into a [`Parser`] and gets a [`Trace`] back.
+//! The crate opens no file and starts no thread. A caller pushes chunks of bytes, of whatever size it has, into a
+//! [`Parser`] or a [`heaptrace::Parser`] and gets a [`Trace`] back.
 //!
 //! What this crate never does: count. What is leaked, temporary or alive at the peak, and which frames are worth
 //! showing, lives in `twinheap-native`. Matching a `free` with its `malloc` does belong here, since some forms of
@@ -15,19 +16,29 @@
 mod damage;
 mod events;
 mod fields;
+pub mod heaptrace;
 mod ids;
+mod lifetimes;
 mod parser;
 mod raw;
+mod recording;
 mod sniff;
 mod strings;
+mod thread_runs;
 mod trace;
 
 pub use damage::{Damage, ParseError};
 pub use events::{Event, Events};
-pub use ids::{InfoIdx, IpId, StringId, TraceId};
+pub use heaptrace::is_heaptrace;
+pub use ids::{InfoIdx, IpId, ModuleNo, StringId, ThreadNo, TraceId};
+pub use lifetimes::{Lifetimes, ReallocChains};
 pub use parser::{Parsed, Parser};
+pub use recording::{
+    Culled, LiveBlock, LoadSegment, MapEvent, MapKind, MapOp, MemorySample, Module, Recording, Thread,
+};
 pub use sniff::is_heaptrack;
 pub use strings::Strings;
+pub use thread_runs::ThreadRuns;
 pub use trace::{
-    Clock, EmbeddedSuppression, Frame, Infos, Ips, Matching, RssSample, Stamp, Trace, TraceTree,
+    Clock, EmbeddedSuppression, Frame, FrameKind, Infos, Ips, Matching, RssSample, Stamp, Trace, TraceTree,
 };

@@ -8,7 +8,7 @@ use crate::events::Event;
 use crate::fields::{Fields, indexed_event};
 use crate::ids::{InfoIdx, IpId, StringId, TraceId};
 use crate::raw::{Blocks, Modules};
-use crate::trace::{EmbeddedSuppression, Frame, Matching, RssSample, Stamp, Trace};
+use crate::trace::{EmbeddedSuppression, Frame, FrameKind, Matching, RssSample, Trace};
 
 /// A recording, and what was wrong with its file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Parsed {
     pub trace: Trace,
     /// Empty for a whole and sound file.
     pub damage: Vec<Damage>,
+    /// Sentences on what this version does not understand of a sound file, without a full stop.
+    pub notes: Vec<String>,
 }
 
 /// A line beyond this many bytes is none; the longest real ones are names of C++ templates.
@@ -137,7 +139,7 @@ impl Parser {
         }
         self.trace.shrink();
         let damage = self.damage.into_iter().map(|(_, damage)| damage).collect();
-        Ok(Parsed { trace: self.trace, damage })
+        Ok(Parsed { trace: self.trace, damage, notes: Vec::new() })
     }
 
     /// Takes allocations and frees as long as they follow each other; what is left begins with another line.
@@ -351,7 +353,8 @@ impl Parser {
             self.room(self.trace.ips.frame_count())?;
             let function = fields.short().ok_or(FIELDS)?;
             let function = self.string_id(function);
-            let mut frame = Frame { function, ..Frame::default() };
+            let kind = FrameKind::of_name(self.trace.strings.get(function));
+            let mut frame = Frame { function, kind, ..Frame::default() };
             if !fields.is_empty() {
                 let (file, line) = fields.short().zip(fields.short()).ok_or(FIELDS)?;
                 frame.file = self.string_id(file);
@@ -444,17 +447,16 @@ impl Parser {
 
     fn clock(&mut self, mut fields: Fields<'_>) -> Result<(), Wrong> {
         let ms = fields.number().ok_or(FIELDS)?;
-        let stamps = &mut self.trace.clock.0;
-        if stamps.last().is_some_and(|last| last.ms > ms) {
+        if self.trace.clock.stamps().last().is_some_and(|last| last.ms > ms) {
             return Err(CLOCK);
         }
-        stamps.push(Stamp { event: self.trace.events.len(), ms });
+        self.trace.clock.push_ms(self.trace.events.len(), ms);
         Ok(())
     }
 
     fn rss(&mut self, mut fields: Fields<'_>) -> Result<(), Wrong> {
         let pages = fields.number().ok_or(FIELDS)?;
-        let ms = self.trace.clock.0.last().map_or(0, |stamp| stamp.ms);
+        let ms = self.trace.clock.stamps().last().map_or(0, |stamp| stamp.ms);
         self.trace.rss.push(RssSample { ms, pages });
         Ok(())
     }

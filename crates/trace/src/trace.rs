@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::events::Events;
 use crate::ids::{InfoIdx, IpId, StringId, TraceId};
+use crate::recording::Recording;
 use crate::strings::Strings;
 
 /// How the file told which allocation a free belongs to.
@@ -13,7 +14,7 @@ pub enum Matching {
     /// like it can't be told. Interpreted files of version 1 and later.
     #[default]
     ByInfo,
-    /// By address, as recorded. Raw files.
+    /// By address, as recorded. Raw files, and our own.
     ByPointer,
     /// By address, in an interpreted file of version 0, whose readers count temporary allocations by address too.
     ByPointerInterpreted,
@@ -22,9 +23,9 @@ pub enum Matching {
 /// A recording of a process's calls to malloc and free.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// Version of the heaptrack that wrote the file, `0x10400` for 1.4.0; 0 if it does not say.
+    /// Version of the heaptrack that wrote the file, `0x10400` for 1.4.0; 0 if it does not say, and in our own.
     pub heaptrack_version: u64,
-    /// Version of the file format, 0 to 3.
+    /// Version of the file format: 0 to 3 of heaptrack's, 1 of our own.
     pub file_version: u32,
     /// True for the raw form: addresses have modules, but no functions, files or lines.
     pub is_raw: bool,
@@ -54,6 +55,11 @@ pub struct Trace {
     pub rss: Vec<RssSample>,
     /// Leaks that the recorded program itself asked not to report, as its `__lsan_default_suppressions`.
     pub suppressions: Vec<EmbeddedSuppression>,
+    /// If only some allocations were recorded: bytes between two of them on average. One of `s` bytes then stands
+    /// for `1 / (1 - exp(-s / sample_bytes))` of its kind; the events here are as recorded.
+    pub sample_bytes: Option<u64>,
+    /// What only our own recordings know; absent in heaptrack's.
+    pub recording: Option<Box<Recording>>,
 }
 
 /// A line of the program's own suppressions.
@@ -74,6 +80,40 @@ pub struct Frame {
     pub file: StringId,
     /// The line, from 1; 0 is unknown.
     pub line: u32,
+    /// The column, from 1; 0 is unknown.
+    pub column: u32,
+    /// What kind of code it is.
+    pub kind: FrameKind,
+}
+
+/// What kind of code a function is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrameKind {
+    /// Nobody knows: it has no name.
+    #[default]
+    Unknown,
+    /// A compiler's machine code.
+    Native,
+    /// JavaScript, interpreted or compiled.
+    Js,
+    /// A part of V8 that is neither: its interpreter, a function of the language.
+    Builtin,
+}
+
+impl FrameKind {
+    /// The kind as far as a function's name tells, of a recorder that knows nothing of V8.
+    pub fn of_name(function: &[u8]) -> Self {
+        // `--perf-basic-prof` names interpreted and compiled functions so.
+        const JS: [&[u8]; 4] = [b"JS:", b"LazyCompile:", b"Function:", b"Script:"];
+        const BUILTIN: [&[u8]; 2] = [b"Builtins_", b"Builtin:"];
+        let begins = |starts: &[&[u8]]| starts.iter().any(|start| function.starts_with(start));
+        match function {
+            [] => FrameKind::Unknown,
+            _ if begins(&BUILTIN) => FrameKind::Builtin,
+            _ if begins(&JS) => FrameKind::Js,
+            _ => FrameKind::Native,
+        }
+    }
 }
 
 /// Places in the code, as columns by [`IpId`]; place 0 is "none" and has no frame.
@@ -140,6 +180,22 @@ impl Ips {
         self.module.push(module);
         self.first_frame.push(self.frames.len() as u32);
         IpId(self.address.len() as u32 - 1)
+    }
+
+    /// Gives places the frames in their range of `frames`; the last word about a place counts.
+    pub(crate) fn set_frames(&mut self, named: &[(IpId, Range<u32>)], frames: &[Frame]) {
+        if named.is_empty() {
+            return;
+        }
+        let mut ranges: Vec<Range<u32>> = vec![0..0; self.len()];
+        named.iter().for_each(|(ip, range)| ranges[ip.index()] = range.clone());
+        self.frames.clear();
+        self.first_frame.clear();
+        for range in ranges {
+            self.first_frame.push(self.frames.len() as u32);
+            self.frames.extend_from_slice(&frames[range.start as usize..range.end as usize]);
+        }
+        self.first_frame.push(self.frames.len() as u32);
     }
 
     /// Adds a frame to the place that was pushed last.
@@ -254,28 +310,66 @@ pub struct Stamp {
 
 /// When events happened: ticks in order of time and of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Clock(pub(crate) Vec<Stamp>);
+pub struct Clock {
+    stamps: Vec<Stamp>,
+    /// For each tick the nanoseconds beyond its milliseconds; empty if the file's clock knows none.
+    beyond_ms: Vec<u32>,
+}
+
+const NS_PER_MS: u64 = 1_000_000;
 
 impl Clock {
     /// The ticks.
     pub fn stamps(&self) -> &[Stamp] {
-        &self.0
+        &self.stamps
     }
 
     /// Milliseconds of the latest tick before the event at this position; 0 before the first.
     pub fn at(&self, event: u64) -> u64 {
-        let after = self.0.partition_point(|stamp| stamp.event <= event);
-        after.checked_sub(1).map_or(0, |at| self.0[at].ms)
+        self.tick_before(event).map_or(0, |tick| self.stamps[tick].ms)
+    }
+
+    /// The same in nanoseconds. heaptrack's clock has milliseconds.
+    pub fn ns_at(&self, event: u64) -> u64 {
+        self.tick_before(event).map_or(0, |tick| self.ns(tick))
+    }
+
+    /// Nanoseconds of a tick by its place in [`Clock::stamps`].
+    ///
+    /// # Panics
+    /// If there is no such tick, as a slice does.
+    #[inline]
+    pub fn ns(&self, tick: usize) -> u64 {
+        let beyond = self.beyond_ms.get(tick).copied().unwrap_or(0);
+        self.stamps[tick].ms.saturating_mul(NS_PER_MS).saturating_add(u64::from(beyond))
+    }
+
+    fn tick_before(&self, event: u64) -> Option<usize> {
+        self.stamps.partition_point(|stamp| stamp.event <= event).checked_sub(1)
+    }
+
+    pub(crate) fn push_ms(&mut self, event: u64, ms: u64) {
+        self.stamps.push(Stamp { event, ms });
+    }
+
+    /// A tick that takes the place of one after which nothing happened: an idle process has but a clock.
+    pub(crate) fn push_ns(&mut self, event: u64, ns: u64) {
+        if self.stamps.last().is_some_and(|last| last.event == event) {
+            self.stamps.pop();
+            self.beyond_ms.pop();
+        }
+        self.stamps.push(Stamp { event, ms: ns / NS_PER_MS });
+        self.beyond_ms.push((ns % NS_PER_MS) as u32);
     }
 
     /// How long the recording lasted in milliseconds: one more than the last tick, since something came after it.
     pub fn runtime_ms(&self) -> u64 {
-        self.0.last().map_or(0, |stamp| stamp.ms).saturating_add(1)
+        self.stamps.last().map_or(0, |stamp| stamp.ms).saturating_add(1)
     }
 
     /// Positions of the events from one time to another, in milliseconds; the end is not included.
     pub fn events_between(&self, ms: Range<u64>, all: u64) -> Range<u64> {
-        let position = |ms: u64| match self.0.get(self.0.partition_point(|stamp| stamp.ms < ms)) {
+        let position = |ms: u64| match self.stamps.get(self.stamps.partition_point(|stamp| stamp.ms < ms)) {
             _ if ms == 0 => 0,
             Some(stamp) => stamp.event,
             None => all,
@@ -307,7 +401,8 @@ impl Trace {
         self.infos.size.shrink_to_fit();
         self.infos.trace.shrink_to_fit();
         self.events.shrink();
-        self.clock.0.shrink_to_fit();
+        self.clock.stamps.shrink_to_fit();
+        self.clock.beyond_ms.shrink_to_fit();
         self.rss.shrink_to_fit();
     }
 }

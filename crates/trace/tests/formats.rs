@@ -1,6 +1,6 @@
 //! Each form of heaptrack's files, as small as it can be, and what comes of it.
 
-use twinheap_trace::{Frame, IpId, Matching, ParseError, Parsed, Parser, StringId, Trace, TraceId};
+use twinheap_trace::{Frame, FrameKind, IpId, Matching, ParseError, Parsed, Parser, StringId, Trace, TraceId};
 
 fn parse(text: &str) -> Result<Parsed, ParseError> {
     let mut parser = Parser::new();
@@ -45,7 +45,13 @@ fn an_interpreted_file_of_version_3_fills_every_column() {
 
     assert_eq!(trace.strings.get(StringId(2)), b"make x");
     assert_eq!(trace.strings.get(StringId(0)), b"");
-    let frame = |function, file, line| Frame { function: StringId(function), file: StringId(file), line };
+    let frame = |function, file, line| Frame {
+        function: StringId(function),
+        file: StringId(file),
+        line,
+        column: 0,
+        kind: FrameKind::Native,
+    };
     assert_eq!(trace.ips.frames(IpId(1)), [frame(2, 3, 10), frame(4, 3, 20)]);
     assert_eq!(trace.ips.frames(IpId(2)), [frame(4, 0, 0)]);
     assert_eq!(trace.ips.frames(IpId(3)), []);
