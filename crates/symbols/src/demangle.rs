@@ -8,8 +8,8 @@ const MAX_MANGLED: usize = 1 << 16;
 /// What one name may become, in bytes: a name that repeats its own parts can double with each letter.
 const MAX_DEMANGLED: usize = 1 << 18;
 
-/// The readable form of a symbol's name: C++ as libiberty (`nm -C`) prints it, Rust without its hash. Any other name,
-/// and one that can't be taken apart, comes back as it is.
+/// The readable form of a symbol's name: C++ as libiberty (`nm -C`) prints it, but for rare templates; Rust without
+/// its hash. Any other name, and one that can't be taken apart, comes back as it is.
 pub fn demangle(name: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(without_version(name));
     let demangled = if text.len() > MAX_MANGLED || !is_mangled(text.as_bytes()) {
@@ -57,7 +57,65 @@ fn cpp(name: &str) -> Option<String> {
     let symbol = cpp_demangle::Symbol::new(name).ok()?;
     let mut text = Bounded(String::new());
     symbol.structured_demangle(&mut text, &cpp_demangle::DemangleOptions::default()).ok()?;
-    Some(text.0)
+    let text = without_empty_packs(with_short_literals(text.0));
+    Some(if name.starts_with("_ZT") { thunk(name, &text).unwrap_or(text) } else { text })
+}
+
+/// Says of a thunk what libiberty says: `{virtual override thunk({offset(-8)}, F)}` is `non-virtual thunk to F`.
+fn thunk(name: &str, text: &str) -> Option<String> {
+    let (_, function) = text.strip_prefix("{virtual override thunk(")?.split_once(")}, ")?;
+    let (function, clone) = function.rsplit_once(")}")?;
+    let kind = match name.as_bytes().get(3)? {
+        b'h' => "non-virtual thunk to ",
+        b'v' => "virtual thunk to ",
+        _ => "covariant return thunk to ",
+    };
+    Some([kind, function, clone].concat())
+}
+
+/// Integer types whose literals libiberty writes with a suffix instead of a cast.
+const SUFFIXES: [(&str, &str); 5] = [
+    ("(unsigned int)", "u"),
+    ("(long)", "l"),
+    ("(unsigned long)", "ul"),
+    ("(long long)", "ll"),
+    ("(unsigned long long)", "ull"),
+];
+
+/// `(unsigned long)7` is `7ul`.
+fn with_short_literals(text: String) -> String {
+    let literal = |rest: &str| {
+        let (cast, suffix) = SUFFIXES.into_iter().find(|(cast, _)| rest.starts_with(cast))?;
+        let number = &rest[cast.len()..];
+        let sign = usize::from(number.starts_with('-'));
+        let digits = number[sign..].bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0).then_some((cast.len(), sign + digits, suffix))
+    };
+    let mut short = String::new();
+    let mut copied = 0;
+    for (at, _) in text.match_indices('(') {
+        let Some((cast, number, suffix)) = literal(&text[at..]) else { continue };
+        let end = at + cast + number;
+        short.extend([&text[copied..at], &text[at + cast..end], suffix]);
+        copied = end;
+    }
+    if copied == 0 {
+        return text;
+    }
+    short.push_str(&text[copied..]);
+    short
+}
+
+/// A parameter pack without parameters leaves nothing behind, not even its comma: `f<int>(int)` and not
+/// `f<int, >(int, &&)`.
+fn without_empty_packs(mut text: String) -> String {
+    for (left, whole) in [(", >", ">"), (", &&)", ")"), (", &)", ")"), (", )", ")"), ("(&&)", "()")] {
+        // Several of them leave `, , >`.
+        while text.contains(left) {
+            text = text.replace(left, whole);
+        }
+    }
+    text
 }
 
 /// Text that refuses to grow without end.
@@ -96,6 +154,15 @@ mod tests {
         check("_Z3addIiET_S0_S0_", "int add<int>(int, int)");
         check("_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const");
         check("_Z3runv.part.0", "run() [clone .part.0]");
+        check("_Z4manyIiLm7ELin3ELln2ELj5ELb1EEvv", "void many<int, 7ul, -3, -2l, 5u, true>()");
+        check("_Z4packIJEEvPKcDpOT_", "void pack<>(char const*)");
+        check("_Z4packIbJEEvRT_DpOT0_", "void pack<bool>(bool&)");
+        check("_ZThn8_N4node4TaskD0Ev", "non-virtual thunk to node::Task::~Task()");
+        check("_ZTv0_n24_N4node4Task3RunEv", "virtual thunk to node::Task::Run()");
+        check(
+            "_ZThn8_N4node4TaskD0Ev.constprop.0",
+            "non-virtual thunk to node::Task::~Task() [clone .constprop.0]",
+        );
     }
 
     #[test]

@@ -186,6 +186,8 @@ impl Image<'_> {
 /// `operator()`. Where equal code was folded the symbol is another function's, so it must contain the name.
 fn real_name<'n>(frame: &RawFrame<'n>, symbol: Option<&'n [u8]>) -> Option<&'n [u8]> {
     let Some(name) = frame.function else { return symbol };
+    // What the compiler split off is still the same function: `work.cold`.
+    let symbol = symbol.map(|symbol| symbol.split(|&byte| byte == b'.').next().unwrap_or(symbol));
     let says_more = |symbol: &&[u8]| {
         let bare = name.strip_prefix(b"~").unwrap_or(name);
         let bare = bare.split(|&byte| byte == b'<').next().unwrap_or(bare);

@@ -54,7 +54,7 @@ fn symbols_cover_what_they_should() {
     let store = Store::new();
     let mut symbols = Symbolizer::new(&store, &open, Options::default());
     let module = symbols.add_module(Module { path: program, ..Module::default() });
-    let mut at = |offset: u64| symbols.resolve(module, start + offset);
+    let mut at = |offset: u64| symbols.resolve(module, start.wrapping_add(offset));
     for (offset, name) in [
         (0, "sized"),
         (7, "sized"),
