@@ -1,8 +1,8 @@
 //! The names that V8 gives to generated code, taken apart.
 //!
-//! `TAG:MARK FUNCTION SCRIPT:LINE:COLUMN`, put together by V8's `CodeEventLogger` (src/logging/log.cc) of Node 12 to
-//! 26. The mark says which compiler made the code. Neither function names nor script names are quoted, and both may
-//! have spaces in them.
+//! `TAG:MARK FUNCTION SCRIPT:LINE:COLUMN`, put together by V8's `CodeEventLogger` (src/logging/log.cc); Node 18 has no
+//! column. The mark says which compiler made the code. Neither function names nor script names are quoted, and both
+//! may have spaces in them.
 
 /// A name of generated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,9 @@ impl<'m> JsName<'m> {
             "Builtin" | "BytecodeHandler" => own(rest, Tier::Builtin),
             "Stub" | "Handler" | "Callback" => own(rest, Tier::Other),
             "RegExp" => JsName::of_function(rest, Tier::RegExp, JsKind::Js),
+            _ if tag.starts_with("RegExp.") => {
+                JsName::of_function(pattern_of(rest).unwrap_or(name), Tier::RegExp, JsKind::Js)
+            }
             "JS" | "LazyCompile" | "Function" | "Script" | "Eval" | "InterpretedFunction" => of_js(rest),
             _ => JsName::of_function(name, Tier::Other, JsKind::Js),
         }
@@ -127,8 +130,15 @@ fn of_js(name: &str) -> JsName<'_> {
     JsName { script, line, column, ..JsName::of_function(function, tier, JsKind::Js) }
 }
 
-/// The mark of the compiler. An apostrophe behind it says that the code is made for one context only.
+/// The pattern of `RegExp.> src: 'PATTERN' flags: 'FLAGS'`, as Node 24 and newer have it.
+fn pattern_of(rest: &str) -> Option<&str> {
+    rest.strip_prefix(" '")?.rsplit_once("' flags: '").map(|(pattern, _)| pattern)
+}
+
+/// The mark of the compiler. Optimised code has an `o` before it if it was made for a loop that was running, and an
+/// apostrophe behind it if it is for one context only.
 fn split_mark(name: &str) -> (Option<Tier>, &str) {
+    let name = name.strip_prefix('o').filter(|rest| rest.starts_with(['+', '*'])).unwrap_or(name);
     let tier = match name.as_bytes().first() {
         Some(b'~') => Tier::Interpreted,
         Some(b'^') => Tier::Baseline,
@@ -156,13 +166,16 @@ fn wasm_function(name: &str) -> Option<&str> {
     is_glue.then_some(name)
 }
 
-/// `TEXT:LINE:COLUMN`
+/// `TEXT:LINE:COLUMN`, or `TEXT:LINE` with no column.
 fn split_position(name: &str) -> Option<(&str, u32, u32)> {
-    let (name, column) = name.rsplit_once(':')?;
-    let (name, line) = name.rsplit_once(':')?;
-    let number =
-        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    Some((name, number(line)?, number(column)?))
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number)
+    };
+    let (name, last) = name.rsplit_once(':')?;
+    let last = number(last)?;
+    let before = name.rsplit_once(':').and_then(|(name, line)| Some((name, number(line)?)));
+    Some(before.map_or((name, last, 0), |(name, line)| (name, line, last)))
 }
 
 /// `FUNCTION SCRIPT`, either of which may be empty and may have spaces in it.
@@ -170,6 +183,10 @@ fn split_script(text: &str, has_position: bool) -> (&str, &str) {
     let split = |at: usize| (&text[..at], &text[at + 1..]);
     if text.starts_with(' ') {
         return split(0);
+    }
+    // An address has no space in it, so a last word that is one is all of it.
+    if let Some(at) = text.rfind(' ').filter(|&at| text[at..].contains("://")) {
+        return split(at);
     }
     let mut spaces = text.match_indices(' ').map(|(at, _)| at);
     if let Some(at) = spaces.clone().find(|&at| is_start_of_script(&text[at + 1..])) {
@@ -205,10 +222,22 @@ mod tests {
         check("JS:*f /x.js:1:1", "f", "/x.js", (1, 1), Tier::Optimised);
         check("JS:*'f /x.js:1:1", "f", "/x.js", (1, 1), Tier::Optimised);
         check("JS:+'f /x.js:1:1", "f", "/x.js", (1, 1), Tier::Maglev);
+        check("JS:o+ file:///x.mjs:1:1", ANONYMOUS, "file:///x.mjs", (1, 1), Tier::Maglev);
+        check("JS:o*'f /x.js:1:1", "f", "/x.js", (1, 1), Tier::Optimised);
+        check("JS:~o /x.js:1:1", "o", "/x.js", (1, 1), Tier::Interpreted);
         check("JS:f /x.js:1:1", "f", "/x.js", (1, 1), Tier::Other);
+        check("JS:o /x.js:1:1", "o", "/x.js", (1, 1), Tier::Other);
         check("LazyCompile:*name file:1:2", "name", "file", (1, 2), Tier::Optimised);
         check("LazyCompile:~read node:fs:400:18", "read", "node:fs", (400, 18), Tier::Interpreted);
         check("InterpretedFunction:~f /x.js:1:1", "f", "/x.js", (1, 1), Tier::Interpreted);
+    }
+
+    #[test]
+    fn node_18_tells_no_column() {
+        check("LazyCompile:~hot file:///x.mjs:3", "hot", "file:///x.mjs", (3, 0), Tier::Interpreted);
+        check("Eval:~ node:vm:1", ANONYMOUS, "node:vm", (1, 0), Tier::Interpreted);
+        check("Function:~vmf my own.vm:1", "vmf", "my own.vm", (1, 0), Tier::Interpreted);
+        check("Function:~evald :1", "evald", "", (1, 0), Tier::Interpreted);
     }
 
     #[test]
@@ -227,6 +256,7 @@ mod tests {
     fn names_and_scripts_may_have_spaces() {
         check("JS:~get size /x.js:1:1", "get size", "/x.js", (1, 1), Tier::Interpreted);
         check("JS:~a b c node:internal/x:1:1", "a b c", "node:internal/x", (1, 1), Tier::Interpreted);
+        check("JS:~odd /x file:///a%20b.mjs:2:5", "odd /x", "file:///a%20b.mjs", (2, 5), Tier::Interpreted);
         check("JS:~f /a /b.js:1:1", "f", "/a /b.js", (1, 1), Tier::Interpreted);
         check("JS:~f https://x/y z.js:1:1", "f", "https://x/y z.js", (1, 1), Tier::Interpreted);
         check("JS:~f evalmachine.<anonymous>:1:1", "f", "evalmachine.<anonymous>", (1, 1), Tier::Interpreted);
@@ -235,12 +265,16 @@ mod tests {
         check("JS:~get x my.vm:1:1", "get x", "my.vm", (1, 1), Tier::Interpreted);
         check("JS:~a b", "a b", "", (0, 0), Tier::Interpreted);
         check("JS:~f /x.js:1:", "f", "/x.js:1:", (0, 0), Tier::Interpreted);
-        check("JS:~f /x.js:99999999999:1", "f", "/x.js:99999999999:1", (0, 0), Tier::Interpreted);
+        check("JS:~f /x.js:99999999999:1", "f", "/x.js:99999999999", (1, 0), Tier::Interpreted);
     }
 
     #[test]
     fn code_that_is_no_function_has_its_own_tier() {
         check("RegExp:^a b:1:2$", "^a b:1:2$", "", (0, 0), Tier::RegExp);
+        check("RegExp.> src: '^a 'b:1:2$' flags: 'gi'", "^a 'b:1:2$", "", (0, 0), Tier::RegExp);
+        check("RegExp.< src: 'a' flags: ''", "a", "", (0, 0), Tier::RegExp);
+        check("RegExp.? new", "RegExp.? new", "", (0, 0), Tier::Other);
+        check("RegExp.?:new", "RegExp.?:new", "", (0, 0), Tier::RegExp);
         check("JS:wasm-function[12]-12-turbofan", "wasm-function[12]", "", (0, 0), Tier::Wasm);
         check("JS:fib-3-liftoff", "fib", "", (0, 0), Tier::Wasm);
         check("JS:-<anonymous>-liftoff", ANONYMOUS, "", (0, 0), Tier::Wasm);
