@@ -9,6 +9,7 @@
 mod agent;
 mod cdp;
 mod complete;
+mod debug_files;
 mod dump;
 mod elf;
 mod error;
@@ -28,6 +29,7 @@ mod target;
 mod thread_names;
 
 pub use cdp::CdpError;
+pub use debug_files::{DebugFiles, debuginfod_cache};
 pub use dump::{Dump, DumpOptions, Method, Progress, SnapshotOptions, Watch};
 pub use error::CaptureError;
 pub use http::HttpError;
