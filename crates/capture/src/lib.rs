@@ -21,6 +21,7 @@ mod part_file;
 mod pause;
 mod pause_free;
 pub mod process;
+pub mod record;
 pub mod safety;
 mod session;
 pub mod signal_door;

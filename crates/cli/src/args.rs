@@ -85,6 +85,8 @@ pub(crate) enum Verb {
     Ps(PsArgs),
     /// Take heap snapshots of a live process: of every isolate, or of some threads
     Snapshot(SnapshotArgs),
+    /// Start a program and record its native heap: every malloc and free, with stacks
+    Record(RecordArgs),
     /// Take dumps of a live process when asked over HTTP
     Serve(ServeArgs),
     /// Start a leaking sample server, take snapshots while it grows, and find the leak
@@ -374,4 +376,55 @@ mod tests {
         assert_eq!(parse_id("17"), Ok(17));
         assert!(parse_id("@@17").is_err());
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// The program and its arguments, behind `--`
+    #[arg(value_name = "CMD", required = true, last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+    /// The file; %p becomes the process's number, %h the machine's name [default: twinheap.PROGRAM.PID.heaptrace]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Record a sample of allocations only, one in so many bytes on average, such as 512K: for production
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) sample: Option<u64>,
+    /// Only count blocks that live for less than this, such as 100ms
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) min_lifetime: Option<Duration>,
+    /// Leave events out, and count them, when the file can't be written fast enough; otherwise the program waits
+    #[arg(long)]
+    pub(crate) drop: bool,
+    /// Record child processes too, each into a file of its own
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Stop recording after this time; the program runs on
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Do not ask Node.js for the names of JavaScript functions, which it tells at some cost
+    #[arg(long)]
+    pub(crate) no_js_names: bool,
+    /// Frames of a stack at most
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) frames: u32,
+    /// A folder with files of debug information; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) debug_path: Vec<PathBuf>,
+    /// The folder that is the program's /
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sysroot: Option<PathBuf>,
+}
+
+/// Bytes, with K, M or G for powers of 1024.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let scale: u64 = match text[number.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        unit => return Err(format!("there is no unit `{unit}`; K, M and G are known")),
+    };
+    let value: u64 = number.parse().map_err(|_| "this is no whole number of bytes".to_owned())?;
+    value.checked_mul(scale).filter(|bytes| *bytes > 0).ok_or_else(|| "this is no size".to_owned())
 }

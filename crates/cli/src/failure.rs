@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use twinheap_capture::CaptureError;
+use twinheap_capture::record::RecordError;
 
 use crate::demo::{DemoError, Interrupted};
 use crate::output::Output;
@@ -68,12 +69,15 @@ pub(crate) fn report(error: &anyhow::Error, output: &Output) -> ExitCode {
         return ExitCode::from(INTERRUPTED);
     }
     // Those of a capture name their causes themselves.
-    output.error(&capture.map_or_else(|| format!("{error:#}"), CaptureError::to_string));
+    let recording = error.downcast_ref::<RecordError>();
+    let text = capture.map(CaptureError::to_string).or_else(|| recording.map(RecordError::to_string));
+    output.error(&text.unwrap_or_else(|| format!("{error:#}")));
     let hint = error
         .downcast_ref::<Failure>()
         .and_then(|failure| failure.hint.clone())
         .or_else(|| error.downcast_ref::<DemoError>().map(|e| e.hint().to_owned()))
-        .or_else(|| capture.map(CaptureError::hint));
+        .or_else(|| capture.map(CaptureError::hint))
+        .or_else(|| recording.map(|error| error.hint().to_owned()));
     if let Some(hint) = hint {
         output.hint(&hint);
     }

@@ -49,6 +49,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
         Verb::Redact(args) => verbs::redact::run(args, global, output),
         Verb::Ps(args) => verbs::ps::run(args, global, output),
         Verb::Snapshot(args) => verbs::snapshot::run(args, global, output),
+        Verb::Record(args) => verbs::record::run(args, global, output),
         Verb::Serve(args) => verbs::serve::run(args, global, output),
         Verb::Demo(args) => verbs::demo::run(args, global, output),
     }

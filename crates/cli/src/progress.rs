@@ -96,6 +96,15 @@ impl Progress {
         self.timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
     }
 
+    /// Something goes on whose end is not known.
+    pub(crate) fn busy(&self, message: &str) {
+        if self.show() {
+            self.template("{spinner} {msg} {elapsed}");
+            self.bar.set_message(message.to_owned());
+            self.bar.enable_steady_tick(TURN);
+        }
+    }
+
     /// Takes the bar off the screen.
     pub(crate) fn clear(&self) {
         self.bar.disable_steady_tick();

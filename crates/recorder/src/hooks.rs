@@ -23,6 +23,7 @@ type Memalign = unsafe extern "C" fn(usize, usize) -> *mut c_void;
 type Mmap = unsafe extern "C" fn(*mut c_void, usize, c_int, c_int, c_int, i64) -> *mut c_void;
 type Munmap = unsafe extern "C" fn(*mut c_void, usize) -> c_int;
 type Mremap = unsafe extern "C" fn(*mut c_void, usize, usize, c_int, *mut c_void) -> *mut c_void;
+type Setvbuf = unsafe extern "C" fn(*mut c_void, *mut i8, c_int, usize) -> c_int;
 type Dlclose = unsafe extern "C" fn(*mut c_void) -> c_int;
 
 /// The real function; null only while it is being looked up.
@@ -325,6 +326,26 @@ pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
         }
         None => close(),
     }
+}
+
+/// `setvbuf`. V8 writes the names of its code through a buffer of two megabytes, so that nobody knows them while the
+/// code runs, and nobody ever does if the process is killed. In a recorded process that buffer is one of lines.
+///
+/// # Safety
+/// As setvbuf.
+pub unsafe extern "C" fn setvbuf(stream: *mut c_void, buffer: *mut i8, mode: c_int, size: usize) -> c_int {
+    /// V8's `PerfBasicLogger::kLogBufferSize`.
+    const V8_BUFFER: usize = 2 << 20;
+    const FULLY_BUFFERED: c_int = 0;
+    const LINE_BUFFERED: c_int = 1;
+    let function = real(&real::SETVBUF);
+    if function.is_null() {
+        return -1;
+    }
+    let is_v8 = mode == FULLY_BUFFERED && size == V8_BUFFER && buffer.is_null();
+    let mode = if is_v8 && session::current().is_some() { LINE_BUFFERED } else { mode };
+    // SAFETY: the real setvbuf.
+    unsafe { transmute::<*mut c_void, Setvbuf>(function)(stream, buffer, mode, size) }
 }
 
 /// An allocation by the program's own allocator, as told through `heaptrack_api.h`.

@@ -16,10 +16,15 @@ real! {
     MALLOC = c"malloc", FREE = c"free", CALLOC = c"calloc", REALLOC = c"realloc",
     POSIX_MEMALIGN = c"posix_memalign", ALIGNED_ALLOC = c"aligned_alloc", MEMALIGN = c"memalign",
     VALLOC = c"valloc", PVALLOC = c"pvalloc", MMAP = c"mmap", MUNMAP = c"munmap", MREMAP = c"mremap",
-    DLCLOSE = c"dlclose",
+    DLCLOSE = c"dlclose", SETVBUF = c"setvbuf",
 }
 
-/// One function.
+/// What the program says about its own leaks, as LeakSanitizer asks for it; null if it says nothing.
+pub(crate) static SUPPRESSIONS: Real = Real::new(c"__lsan_default_suppressions");
+/// libc's variable with the environment.
+pub(crate) static ENVIRONMENT: Real = Real::new(c"environ");
+
+/// One function, or variable.
 pub(crate) struct Real {
     symbol: &'static CStr,
     address: AtomicPtr<c_void>,
@@ -48,16 +53,16 @@ pub(crate) fn find() {
             real.address.store(address, Ordering::Release);
         }
     }
+    // Now rather than when they are needed: looking up what isn't there allocates, and that would be recorded.
+    for anywhere in [&SUPPRESSIONS, &ENVIRONMENT] {
+        // SAFETY: a C string.
+        let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, anywhere.symbol.as_ptr()) };
+        anywhere.address.store(address, Ordering::Release);
+    }
 }
 
 /// The next function with this name behind our own object; null if there is none.
 pub(crate) fn next(symbol: &CStr) -> *mut c_void {
     // SAFETY: a C string. What this allocates comes from `boot`, or goes unrecorded.
     unsafe { libc::dlsym(libc::RTLD_NEXT, symbol.as_ptr()) }
-}
-
-/// A function with this name anywhere in the process; null if there is none.
-pub(crate) fn anywhere(symbol: &CStr) -> *mut c_void {
-    // SAFETY: a C string.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr()) }
 }

@@ -116,23 +116,23 @@ pub(crate) fn start() {
 
 /// What the preloaded object does when it is loaded.
 ///
-/// Children inherit the environment. Unless they are recorded too, we take ourselves out of it: they would load us
-/// for nothing, and a program of another architecture would complain about us.
+/// A process that is recorded stays so when it becomes another program by `exec`. One that isn't takes us out of its
+/// environment, so that its children don't load us for nothing.
 ///
 /// # Safety
 /// The process has only this thread, so that nobody else reads or writes the environment.
 pub unsafe fn library_loaded() {
     start();
-    let Some(session) = current() else { return };
-    if session.header.follow.load(Ordering::Relaxed) == 0 {
-        let environment = real::anywhere(c"environ").cast::<*mut *mut c_char>();
+    if STATE.load(Ordering::Acquire) != ON {
+        let environment = real::ENVIRONMENT.address().cast::<*mut *mut c_char>();
         // SAFETY: libc's variable: an array of C strings that ends with null, and only ours now, by the contract.
         if let Some(environment) = unsafe { environment.as_ref() } {
             // SAFETY: as above.
             unsafe { leave_environment(*environment) };
         }
+        return;
     }
-    let suppressions = real::anywhere(c"__lsan_default_suppressions");
+    let suppressions = real::SUPPRESSIONS.address();
     if !suppressions.is_null() {
         // SAFETY: the sanitizer's interface: takes nothing, returns a C string that stays.
         let text = unsafe {
@@ -219,12 +219,20 @@ fn open_ring(number: u32) -> Option<sys::Descriptor> {
     sys::open(CStr::from_bytes_until_nul(&path).ok()?, libc::O_RDWR)
 }
 
-/// Takes the first ring that nobody has. The collector always keeps one ready if it follows children.
+/// Takes the first ring that nobody has, if there is one for us: the first is for the program itself, further ones are
+/// for what it becomes by `exec`, and for its children if they are followed. The collector always keeps one ready.
 fn claim() -> bool {
-    let mut waited = 0;
-    let mut number = 0;
+    let (mut waited, mut number, mut was_us) = (0, 0, false);
     while number < 100_000 {
-        let Some(file) = open_ring(number) else {
+        let ring = open_ring(number).and_then(|file| map(&file));
+        // SAFETY: the header lies at the ring's start; it is zeros or what the collector wrote.
+        let header = ring.map(|ring| unsafe { &*(ring as *const Header) });
+        let ready = header.filter(|header| header.magic.load(Ordering::Acquire) == MAGIC);
+        let (Some(ring), Some(header)) = (ring, ready) else {
+            if let Some(ring) = ring {
+                // SAFETY: our own mapping.
+                unsafe { sys::unmap(ring as *mut u8, RING) };
+            }
             // Perhaps the collector is just making it.
             if number == 0 || waited >= 200 {
                 return false;
@@ -233,30 +241,23 @@ fn claim() -> bool {
             sys::wait(&AtomicU32::new(0), 0, 5_000_000);
             continue;
         };
-        if let Some(ring) = map(&file) {
-            // SAFETY: the header lies at the ring's start; it is zeros or what the collector wrote.
-            let header = unsafe { &*(ring as *const Header) };
-            if header.magic.load(Ordering::Acquire) != MAGIC {
-                // SAFETY: our own mapping.
-                unsafe { sys::unmap(ring as *mut u8, RING) };
-                if waited >= 200 {
-                    return false;
-                }
-                waited += 1;
-                sys::wait(&AtomicU32::new(0), 0, 5_000_000);
-                continue;
-            }
-            let process = sys::process();
-            if header.pid.compare_exchange(0, process, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                RING_NUMBER.store(number, Ordering::Relaxed);
-                return open_session(header, process, ring);
-            }
-            let follows = header.follow.load(Ordering::Relaxed) != 0;
-            // SAFETY: our own mapping.
-            unsafe { sys::unmap(ring as *mut u8, RING) };
-            if !follows {
-                return false;
-            }
+        let process = sys::process();
+        let is_for_us = number == 0 || was_us || header.follow.load(Ordering::Relaxed) != 0;
+        if is_for_us
+            && header.pid.compare_exchange(0, process, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            RING_NUMBER.store(number, Ordering::Relaxed);
+            return open_session(header, process, ring);
+        }
+        let owner = header.pid.load(Ordering::Relaxed);
+        was_us |= owner == process;
+        if owner == 0 {
+            header.bystanders.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: our own mapping.
+        unsafe { sys::unmap(ring as *mut u8, RING) };
+        if owner == 0 {
+            return false;
         }
         number += 1;
     }

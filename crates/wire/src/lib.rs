@@ -89,6 +89,8 @@ pub struct Header {
     /// Threads that wait.
     pub waiting: AtomicU32,
 
+    /// Processes that found the ring taken, and are not recorded.
+    pub bystanders: AtomicU32,
     /// Numbers given to threads.
     pub threads: AtomicU32,
     /// Numbers given to stacks.

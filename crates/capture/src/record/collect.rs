@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -77,6 +77,15 @@ pub struct RecordProgress {
     pub is_naming: bool,
 }
 
+/// What came of a recorded program.
+#[derive(Clone, Debug, Default)]
+pub struct Recordings {
+    /// The processes' recordings, that of the program itself first.
+    pub all: Vec<Recorded>,
+    /// Child processes that were not recorded, since they were not to be followed.
+    pub bystanders: u32,
+}
+
 /// A finished recording.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -98,7 +107,8 @@ pub struct Recorded {
     pub status: Option<ExitStatus>,
 }
 
-/// Starts `command` and records it until it ends, until the time is over, or until `stop` says so.
+/// Starts `command` and records it until it ends, until the time is over, or until `stop` says so. The program's own
+/// recording comes first.
 ///
 /// # Errors
 /// If the program can't be started or was not recorded, or if a file can't be written. In the last case the program was
@@ -108,7 +118,7 @@ pub fn record(
     options: &RecordOptions,
     stop: &dyn Fn() -> bool,
     watch: &mut dyn FnMut(RecordProgress),
-) -> Result<Vec<Recorded>, RecordError> {
+) -> Result<Recordings, RecordError> {
     if !launch::is_supported() {
         return Err(RecordError::Unsupported);
     }
@@ -128,6 +138,7 @@ pub fn record(
         .map_err(|error| RecordError::Start { program: name.clone(), error })?;
     let collector = Collector {
         options,
+        command,
         settings,
         folder: &folder,
         spare: Some(spare),
@@ -136,17 +147,19 @@ pub fn record(
         status: None,
         active: Vec::new(),
         done: Vec::new(),
+        bystanders: 0,
         start: Instant::now(),
     };
-    let done = collector.run(stop, watch)?;
-    if done.is_empty() {
+    let recordings = collector.run(stop, watch)?;
+    if recordings.all.is_empty() {
         return Err(RecordError::NotRecorded { program: name, reason: "it loaded no recorder" });
     }
-    Ok(done)
+    Ok(recordings)
 }
 
 struct Collector<'a> {
     options: &'a RecordOptions,
+    command: &'a [OsString],
     settings: Settings,
     folder: &'a Folder,
     /// A ring that waits for a process.
@@ -156,6 +169,7 @@ struct Collector<'a> {
     status: Option<ExitStatus>,
     active: Vec<Active>,
     done: Vec<Recorded>,
+    bystanders: u32,
     start: Instant,
 }
 
@@ -174,7 +188,7 @@ impl Collector<'_> {
         mut self,
         stop: &dyn Fn() -> bool,
         watch: &mut dyn FnMut(RecordProgress),
-    ) -> Result<Vec<Recorded>, RecordError> {
+    ) -> Result<Recordings, RecordError> {
         let (mut poll, mut sampled, mut flushed, mut looked) =
             (POLL.0, self.start, self.start, self.start);
         loop {
@@ -217,7 +231,12 @@ impl Collector<'_> {
                 return self.stop(reason, watch);
             }
             if self.status.is_some() && self.active.is_empty() {
-                return Ok(self.done);
+                // It may have begun and ended since the last look.
+                self.adopt()?;
+                if !self.active.is_empty() {
+                    continue;
+                }
+                return Ok(self.into_recordings());
             }
             poll = if events > 0 { POLL.0 } else { (poll * 2).min(POLL.1) };
             if events < 100_000 {
@@ -236,17 +255,18 @@ impl Collector<'_> {
             return Ok(());
         }
         let Some(ring) = self.spare.take() else { return Ok(()) };
-        if self.options.follow {
-            let path = self.folder.ring(self.rings);
-            self.rings += 1;
-            self.spare = Some(Ring::create(&path, self.settings).map_err(|error| RecordError::Ring {
-                folder: self.folder.path().to_owned(),
-                error,
-            })?);
-        }
+        let next = self.folder.ring(self.rings);
+        self.rings += 1;
+        self.spare = Some(Ring::create(&next, self.settings).map_err(|error| RecordError::Ring {
+            folder: self.folder.path().to_owned(),
+            error,
+        })?);
         let pid = ring.header().pid.load(Ordering::Relaxed);
-        let is_child = pid != self.child.id() || !self.done.is_empty();
+        let is_child = pid != self.child.id();
         let path = file_name(&self.options.output, pid, &hostname(), is_child);
+        if let Some(at) = self.active.iter().position(|active| active.pid == pid) {
+            self.set_aside(at)?;
+        }
         let failed = |error| RecordError::Write { path: path.clone(), error };
         let (part, handle) = PartFile::create(&path).map_err(failed)?;
         let file = handle.try_clone().map_err(failed)?;
@@ -260,11 +280,31 @@ impl Collector<'_> {
         Ok(())
     }
 
+    /// Finishes the recording of a program that became another one by `exec`, under a name of its own: the name that was
+    /// asked for is for what the process is now.
+    fn set_aside(&mut self, at: usize) -> Result<(), RecordError> {
+        let active = self.active.swap_remove(at);
+        let path = active.path.clone();
+        self.finish(active, EndReason::Exec, None)?;
+        let aside = (1..).map(|number| before_exec(&path, number)).find(|aside| !aside.exists());
+        if let (Some(aside), Some(recorded)) =
+            (aside, self.done.iter_mut().find(|recorded| recorded.path == path))
+        {
+            fs::rename(&path, &aside).map_err(|error| RecordError::Write { path: aside.clone(), error })?;
+            recorded.path = aside;
+        }
+        Ok(())
+    }
+
     fn meta(&self, pid: u32, clock: &Clock) -> Meta {
         let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let argv = cmdline.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
         let mut argv: Vec<String> = argv.collect();
         argv.pop();
+        if argv.is_empty() && pid == self.child.id() {
+            // It ended before we could look.
+            argv = self.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        }
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let info = rustix::system::sysinfo();
         let page_size = rustix::param::page_size() as u64;
@@ -317,7 +357,7 @@ impl Collector<'_> {
         mut self,
         reason: EndReason,
         watch: &mut dyn FnMut(RecordProgress),
-    ) -> Result<Vec<Recorded>, RecordError> {
+    ) -> Result<Recordings, RecordError> {
         watch(self.progress(true));
         for active in &self.active {
             active.recording.ring.header().stop.store(1, Ordering::Relaxed);
@@ -325,7 +365,13 @@ impl Collector<'_> {
         while let Some(active) = self.active.pop() {
             self.finish(active, reason, None)?;
         }
-        Ok(self.done)
+        Ok(self.into_recordings())
+    }
+
+    fn into_recordings(self) -> Recordings {
+        let bystanders =
+            self.spare.map_or(0, |ring| ring.header().bystanders.load(Ordering::Relaxed));
+        Recordings { all: self.done, bystanders: bystanders + self.bystanders }
     }
 
     fn finish(
@@ -340,6 +386,7 @@ impl Collector<'_> {
         let failed = |error| RecordError::Write { path: path.clone(), error };
         let Finished { mut writer, places, jit, live, unmatched, ring, allocations } = active.recording.finish();
         let header = ring.header();
+        self.bystanders += header.bystanders.load(Ordering::Relaxed);
         match header.trouble.load(Ordering::Relaxed) {
             0 => {}
             what if allocations == 0 => {
@@ -412,6 +459,16 @@ impl Collector<'_> {
     }
 }
 
+fn before_exec(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".before-exec-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
 fn trouble_text(what: u32) -> &'static str {
     match what {
         trouble::NO_WIPE_ON_FORK => "the kernel is older than 4.14",
@@ -440,6 +497,8 @@ fn is_running(pid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

@@ -137,10 +137,6 @@ impl Ring {
         };
         slot.fetch_sub(1, Ordering::Relaxed);
     }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Drop for Ring {

@@ -7,6 +7,7 @@ pub(crate) mod export;
 pub(crate) mod objects;
 pub(crate) mod path;
 pub(crate) mod ps;
+pub(crate) mod record;
 pub(crate) mod redact;
 pub(crate) mod retainers;
 mod select;

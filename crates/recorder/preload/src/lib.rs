@@ -69,6 +69,7 @@ stub! {
     heaptrack_free("rsi", "rdx") = hooks::reported_free;
     munmap("rdx", "rcx") = hooks::munmap;
     dlclose("rsi", "rdx") = hooks::dlclose;
+    setvbuf("r8", "r9") = hooks::setvbuf;
 }
 
 /// A stub for a function of six arguments: the registers go on the stack.

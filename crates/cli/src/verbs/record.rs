@@ -1,0 +1,111 @@
+//! `twinheap record`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use twinheap_capture::record::{RecordOptions, RecordProgress, Recorded, record};
+
+use crate::args::{Global, RecordArgs};
+use crate::failure::{Failure, check_target};
+use crate::interrupt::{Cooperative, STOP};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// zstd's level: the usual one is fast enough for what a program allocates.
+const LEVEL: i32 = 3;
+/// Seconds that a program gets to end after Ctrl-C, which it was sent too.
+const PATIENCE: u64 = 10;
+/// Modules without names that are told of.
+const PROBLEMS: usize = 3;
+
+pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
+    let path = args.output.clone().unwrap_or_else(|| default_name(&args.command[0]));
+    if path.as_os_str() == "-" {
+        let failure = Failure::new("a recording can't be written to standard output: the program writes there");
+        return Err(failure.hint("name a file with -o").into());
+    }
+    check_target(&path)?;
+    let options = RecordOptions {
+        output: path,
+        sample: args.sample,
+        min_lifetime: args.min_lifetime,
+        drop: args.drop,
+        follow: args.follow,
+        frames: args.frames,
+        duration: args.duration,
+        js_names: !args.no_js_names,
+        level: LEVEL,
+        debug_paths: args.debug_path.clone(),
+        sysroot: args.sysroot.clone(),
+    };
+    let progress = Progress::new(global);
+    // Ctrl-C goes to the program too: its end is the end of the recording.
+    let _cooperative = Cooperative::new();
+    let interrupted = std::cell::Cell::new(None::<Instant>);
+    let stop = || {
+        if STOP.load(Ordering::SeqCst) && interrupted.get().is_none() {
+            interrupted.set(Some(Instant::now()));
+            output.note("waiting for the program to end; it was interrupted too");
+        }
+        interrupted.get().is_some_and(|since| since.elapsed().as_secs() >= PATIENCE)
+    };
+    let recordings = record(&args.command, &options, &stop, &mut |state| show(&progress, state))?;
+    progress.finish(global, output)?;
+    for recording in &recordings.all {
+        tell(recording, output);
+    }
+    if recordings.bystanders > 0 {
+        let count = recordings.bystanders;
+        let words = if count == 1 { "1 child process was" } else { &format!("{count} child processes were") };
+        output.note(&format!("{words} not recorded; --follow records children too"));
+    }
+    Ok(0)
+}
+
+/// Nothing is shown while the program runs: the terminal is its own.
+fn show(progress: &Progress, state: RecordProgress) {
+    if state.is_naming {
+        progress.busy("finding the names of functions");
+    }
+}
+
+fn tell(recording: &Recorded, output: &Output) {
+    let Recorded { path, pid, bytes, allocations, losses, named, problems, status } = recording;
+    output.note(&format!(
+        "recorded {} allocations of process {pid} in `{}` ({})",
+        indicatif::HumanCount(*allocations),
+        path.display(),
+        indicatif::DecimalBytes(*bytes)
+    ));
+    if let Some(status) = status.filter(|status| !status.success()) {
+        output.note(&format!("the program ended with {status}"));
+    }
+    if named.generated > 0 {
+        output.note(&format!(
+            "named {} of {} places in generated code, {} of {} in libraries and executables",
+            named.generated_named, named.generated, named.native_named, named.native
+        ));
+    }
+    if losses.has_dropped() {
+        output.warning(&format!(
+            "{} allocations ({}) and {} frees were left out: the file could not be written fast enough",
+            losses.dropped_allocations,
+            indicatif::DecimalBytes(losses.dropped_bytes),
+            losses.dropped_frees
+        ));
+    }
+    for problem in problems.iter().take(PROBLEMS) {
+        output.note(&format!("without names: {problem}"));
+    }
+    if problems.len() > PROBLEMS {
+        output.note(&format!("and {} modules more", problems.len() - PROBLEMS));
+    }
+    output.note(&format!("look at it with: twinheap summary {}", path.display()));
+}
+
+/// As heaptrack names its files.
+fn default_name(program: &std::ffi::OsStr) -> PathBuf {
+    let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
+    PathBuf::from(format!("twinheap.{}.%p.heaptrace", name.replace('%', "%%")))
+}
