@@ -264,9 +264,7 @@ impl Collector<'_> {
         let pid = ring.header().pid.load(Ordering::Relaxed);
         let is_child = pid != self.child.id();
         let path = file_name(&self.options.output, pid, &hostname(), is_child);
-        if let Some(at) = self.active.iter().position(|active| active.pid == pid) {
-            self.set_aside(at)?;
-        }
+        self.set_aside(pid, &path)?;
         let failed = |error| RecordError::Write { path: path.clone(), error };
         let (part, handle) = PartFile::create(&path).map_err(failed)?;
         let file = handle.try_clone().map_err(failed)?;
@@ -280,18 +278,18 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Finishes the recording of a program that became another one by `exec`, under a name of its own: the name that was
-    /// asked for is for what the process is now.
-    fn set_aside(&mut self, at: usize) -> Result<(), RecordError> {
-        let active = self.active.swap_remove(at);
-        let path = active.path.clone();
-        self.finish(active, EndReason::Exec, None)?;
-        let aside = (1..).map(|number| before_exec(&path, number)).find(|aside| !aside.exists());
-        if let (Some(aside), Some(recorded)) =
-            (aside, self.done.iter_mut().find(|recorded| recorded.path == path))
-        {
-            fs::rename(&path, &aside).map_err(|error| RecordError::Write { path: aside.clone(), error })?;
-            recorded.path = aside;
+    /// Makes room for the recording of what a process became by `exec`: the recording of what it was before gets a name
+    /// of its own, since the name that was asked for is for what it is now.
+    fn set_aside(&mut self, pid: u32, path: &Path) -> Result<(), RecordError> {
+        if let Some(at) = self.active.iter().position(|active| active.pid == pid) {
+            let active = self.active.swap_remove(at);
+            self.finish(active, EndReason::Exec, None)?;
+        }
+        let before = self.done.iter_mut().find(|recorded| recorded.pid == pid && recorded.path == path);
+        let aside = (1..).map(|number| before_exec(path, number)).find(|aside| !aside.exists());
+        if let (Some(before), Some(aside)) = (before, aside) {
+            fs::rename(path, &aside).map_err(|error| RecordError::Write { path: aside.clone(), error })?;
+            before.path = aside;
         }
         Ok(())
     }
@@ -427,6 +425,7 @@ impl Collector<'_> {
             // V8 made it for us; nobody else asked for it.
             let _ = fs::remove_file(map);
         }
+        ring.retire(reason == EndReason::Exited || reason == EndReason::Killed);
         let recorded = Recorded {
             pid: active.pid,
             path,

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -32,23 +32,21 @@ pub(super) struct Settings {
     pub(super) sample: u64,
 }
 
-/// One process's ring. The file goes with it.
+/// One process's ring. Its file goes with the folder that it is in.
 pub(super) struct Ring {
     map: MmapRaw,
     /// Holds the lock by which the recorder sees that we live.
     file: File,
-    path: PathBuf,
 }
 
 impl Ring {
     /// Makes a ring that waits for a process.
     pub(super) fn create(path: &Path, settings: Settings) -> io::Result<Ring> {
         let file = File::options().read(true).write(true).create_new(true).open(path)?;
-        let path = path.to_owned();
         file.set_len(RING as u64)?;
         fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let map = MmapOptions::new().len(RING).map_raw(&file)?;
-        let ring = Ring { map, file, path };
+        let ring = Ring { map, file };
         fallocate(&ring.file, FallocateFlags::empty(), 0, CHUNKS_AT as u64)?;
         let header = ring.header();
         header.policy.store(settings.policy, Ordering::Relaxed);
@@ -139,11 +137,22 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
-    fn drop(&mut self) {
-        self.header().stop.store(1, Ordering::Relaxed);
-        // A folder that is gone already is no harm.
-        let _ = std::fs::remove_file(&self.path);
+impl Ring {
+    /// Gives the memory back. The file and its header stay, since processes look through rings in order of their
+    /// numbers. A process that goes on under the same number, after an `exec`, finds that the ring was its own.
+    pub(super) fn retire(self, has_ended: bool) {
+        let header = self.header();
+        header.stop.store(1, Ordering::Relaxed);
+        if has_ended {
+            header.pid.store(u32::MAX, Ordering::Relaxed);
+        }
+        // Nobody writes behind the header any more: threads of the process are gone, or take no chunk after `stop`.
+        let _ = fallocate(
+            &self.file,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            CHUNKS_AT as u64,
+            (RING - CHUNKS_AT) as u64,
+        );
     }
 }
 
