@@ -57,9 +57,10 @@
 //! | column of EVENTS | |
 //! |---|---|
 //! | 1 | a bit an event, from the lowest on: 0 allocates, 1 frees |
-//! | 2 | info of each allocation: u8 width, then a plane of bytes for the lowest byte of each, the next, … |
-//! | 3 | for each free the number of allocations between it and its own: likewise, `0xFFFFFFFF` for one in column 4 |
-//! | 4 | numbers: the distances that have no place in column 3 |
+//! | 2 | info of each allocation: u8 width, then so many bytes for each |
+//! | 3 | u8 for each free: the number of allocations between it and its own, 64 for as many or more |
+//! | 4 | for each free of the latter kind the difference of the allocation's number, at first to the segment's first: u8 width, then the lowest byte of each, the next byte of each, … |
+//! | 8 | numbers: the differences that stand as `0xFFFFFFFF` in column 4 |
 //! | 5 | ticks of the clock: events since the last one, nanoseconds since the last one |
 //! | 6 | changes of thread: events since the last one, thread |
 //! | 7 | frees that are the first half of a realloc: events since the last one |

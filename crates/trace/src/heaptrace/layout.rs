@@ -59,10 +59,13 @@ pub(super) mod column {
     pub(in super::super) const OPS: u8 = 1;
     /// The info of each allocation.
     pub(in super::super) const INFOS: u8 = 2;
-    /// For each free how many allocations came between it and the one that it frees.
-    pub(in super::super) const DISTANCES: u8 = 3;
-    /// The distances that are [`FAR`](super::FAR) in the other column, in order.
-    pub(in super::super) const FAR_DISTANCES: u8 = 4;
+    /// For each free, how many allocations came between it and its own, or [`NEAR`](super::NEAR) for as many or
+    /// more: a byte each.
+    pub(in super::super) const NEAR: u8 = 3;
+    /// For each of those how far its allocation is from the one that the free of this kind before it had.
+    pub(in super::super) const FAR: u8 = 4;
+    /// The differences that are [`WIDE`](super::WIDE) in the other column.
+    pub(in super::super) const WIDE: u8 = 8;
     /// Ticks: events since the last, nanoseconds since the last.
     pub(in super::super) const TICKS: u8 = 5;
     /// Changes of thread: events since the last, thread.
@@ -71,8 +74,11 @@ pub(super) mod column {
     pub(in super::super) const REALLOCS: u8 = 7;
 }
 
-/// A distance that has its place in the column of 64-bit distances.
-pub(super) const FAR: u32 = u32::MAX;
+/// So many allocations between a free and its own are not near. Below, what repeats are the distances; beyond, what
+/// repeats are the steps from one freed block to the next.
+pub(super) const NEAR: u8 = 64;
+/// A step that has its place in the column of 64-bit steps.
+pub(super) const WIDE: u32 = u32::MAX;
 
 /// The checksum of a segment.
 pub(super) fn checksum(header: &[u8], stored: &[u8]) -> u32 {

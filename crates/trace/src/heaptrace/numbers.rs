@@ -10,10 +10,22 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends a difference: small ones of either sign are short.
+/// A difference as a number: small ones of either sign are small.
+#[inline]
+pub(super) const fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63).cast_unsigned()
+}
+
+/// The difference that [`zigzag`] made a number of.
+#[inline]
+pub(super) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+/// Appends a difference.
 #[inline]
 pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, (value << 1 ^ value >> 63).cast_unsigned());
+    put(out, zigzag(value));
 }
 
 /// Appends bytes with their length in front.
@@ -67,8 +79,7 @@ impl<'a> Numbers<'a> {
     /// The next difference.
     #[inline]
     pub(super) fn signed(&mut self) -> Option<i64> {
-        let value = self.next()?;
-        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+        self.next().map(unzigzag)
     }
 
     /// As many bytes.

@@ -60,7 +60,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
         match whole(&damaged) {
             Ok(parsed) => {
                 assert!(!parsed.damage.is_empty(), "byte {at}");
-                assert!(parsed.damage[0].offset <= at as u64, "byte {at}: {}", parsed.damage[0]);
+                assert!(at < 16 || parsed.damage[0].offset <= at as u64, "byte {at}: {}", parsed.damage[0]);
                 check_prefix(&parsed, &expected, &format!("byte {at}"));
             }
             Err(error) => assert!(at < 16, "byte {at}: {error}"),
@@ -80,12 +80,13 @@ fn check(file: &[u8], what: &str, events: u64) {
 
 /// Definitions of one info of eight bytes.
 const ONE_INFO: [u8; 7] = [5, 0, 1, 1, 8, 1, 0];
-/// Three allocations of it, and frees of the second, the third and the first.
-const SIX_EVENTS: [u8; 18] =
-    [0, 0, 0, 0, 6, 3, 1, 1, 0b11_1000, 2, 4, 1, 0, 0, 0, 3, 4, 1];
+/// Three allocations of it, and frees of the second, the third and the first but for how far away they are.
+const SIX_EVENTS: [u8; 17] = [0, 0, 0, 0, 6, 3, 1, 1, 0b11_1000, 2, 4, 1, 0, 0, 0, 3, 3];
+/// The column of those that are far, if none is.
+const NONE_FAR: [u8; 3] = [4, 1, 1];
 
 fn six_events(distances: [u8; 3]) -> Vec<u8> {
-    SIX_EVENTS.into_iter().chain(distances).collect()
+    SIX_EVENTS.into_iter().chain(distances).chain(NONE_FAR).collect()
 }
 
 #[test]
@@ -101,6 +102,7 @@ fn segments_that_no_writer_writes_are_told() {
     check(&file(&[3, 0, 1, 1, 0, 1, 1], &good), "does not have", 0);
     check(&file(&ONE_INFO, &six_events([1, 1, 2])), "is not alive", 5);
     check(&file(&ONE_INFO, &six_events([1, 3, 2])), "is not alive", 5);
+    check(&file(&ONE_INFO, &six_events([1, 64, 2])), "contradicts", 0);
     let changed = |at: usize, to: u8| {
         let mut events = good.clone();
         events[at] = to;
@@ -116,13 +118,16 @@ fn segments_that_no_writer_writes_are_told() {
 }
 
 #[test]
-fn a_far_distance_stands_in_a_column_of_its_own() {
+fn a_wide_step_stands_in_a_column_of_its_own() {
     // The writer needs four billion allocations for this one.
-    let mut events = SIX_EVENTS[..15].to_vec();
-    events.extend([3, 13, 4]);
-    events.extend([0xFF, 0, 0xFF].repeat(4));
-    events.extend([4, 2, 1, 2]);
-    check(&join([(DEFS, ONE_INFO.to_vec()), (EVENTS, events)]), "no end", 6);
+    let with = |wide: u8| {
+        let mut events = SIX_EVENTS.to_vec();
+        // The second block; then steps of 2 to the third, and of the wide one to the first.
+        events.extend([1, 64, 64, 4, 9, 4, 4, 0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 8, 1, wide]);
+        join([(DEFS, ONE_INFO.to_vec()), (EVENTS, events)])
+    };
+    check(&with(3), "no end", 6);
+    check(&with(5), "is not alive", 5);
 }
 
 #[test]

@@ -160,12 +160,12 @@ impl Model {
                 }
             }
             Step::Free { pick: number } => {
-                if let Some(number) = pick(self.live.keys().copied(), number) {
+                if let Some(number) = self.alive(number) {
                     self.free(number, false, writer);
                 }
             }
             Step::Realloc { pick: number, info } => {
-                if let Some(number) = pick(self.live.keys().copied(), number) {
+                if let Some(number) = self.alive(number) {
                     let reallocs = self.free(number, true, writer);
                     self.alloc(info, reallocs + 1, writer);
                 }
@@ -196,7 +196,7 @@ impl Model {
                 self.maps.push(event);
             }
             Step::Symbols { ip, frames, line } => {
-                let Some(ip) = pick(1..=self.ips.len() as u32 as usize, ip) else { return };
+                let Some(ip) = pick(1..self.ips.len() + 1, ip) else { return };
                 let frames: Vec<Frame> = (0..frames)
                     .map(|number| Frame {
                         function: self.string(name(number), writer),
@@ -229,6 +229,13 @@ impl Model {
             }
             Step::Flush => writer.flush().expect("memory takes everything"),
         }
+    }
+
+    /// A live block, from the oldest for 0 to the latest.
+    fn alive(&self, number: u16) -> Option<u64> {
+        let near = self.allocations * u64::from(number) >> 16;
+        let behind = self.live.range(near..).next();
+        behind.or_else(|| self.live.first_key_value()).map(|(&number, _)| number)
     }
 
     fn alloc(&mut self, info: u16, reallocs: u32, writer: &mut Writer<Vec<u8>>) {

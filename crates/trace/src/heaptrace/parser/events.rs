@@ -7,9 +7,9 @@
 use super::Wrong;
 use super::live::{Entry, LiveSet};
 use crate::events::Event;
-use crate::heaptrace::columns::take_column;
-use crate::heaptrace::layout::{FAR, MAX_EVENTS, column};
-use crate::heaptrace::numbers::Numbers;
+use crate::heaptrace::columns::{Layout, take_column};
+use crate::heaptrace::layout::{MAX_EVENTS, NEAR, WIDE, column};
+use crate::heaptrace::numbers::{Numbers, unzigzag};
 use crate::ids::{InfoIdx, ThreadNo};
 use crate::lifetimes::{ChainCounts, LifetimeCounts, Lifetimes, ReallocChains};
 use crate::recording::Recording;
@@ -23,28 +23,99 @@ const BACKWARDS: Wrong = "the clock runs out of its 64 bits";
 
 /// Events that are decoded at once: they fit the first-level cache.
 const RUN: usize = 1 << 12;
+/// Entries of a ring of live blocks that fits the second-level cache.
+const CACHED: usize = 1 << 17;
 
 /// Decodes events, and counts what only their order tells.
-#[derive(Default)]
 pub(super) struct EventDecoder {
     pub(super) live: LiveSet,
+    births: Births,
     lifetimes: LifetimeCounts,
     chains: ChainCounts,
     /// Events in the file so far, those included that were left out.
     events: u64,
     /// Now, and how many ticks there were.
     ns: u64,
-    tick: u32,
+    tick: usize,
     /// Whether the latest event allocated.
     after_allocation: bool,
     /// Reallocations up to the block that the next event allocates, if a realloc freed one.
     chain: Option<u32>,
     /// Columns of a segment, kept for their room.
     infos: Vec<u32>,
-    distances: Vec<u32>,
-    /// Events and freed blocks of a run.
+    near: Vec<u8>,
+    /// The allocation of each free that is not near.
+    far: Vec<u64>,
+    steps: Vec<u32>,
+    /// Events and freed blocks of a run: room for [`RUN`], of which so many are there. A freed block is the lowest
+    /// half of its number, then its info.
     out: Vec<Event>,
-    freed: Vec<Entry>,
+    out_len: usize,
+    freed: Vec<u64>,
+    freed_len: usize,
+}
+
+impl Default for EventDecoder {
+    fn default() -> Self {
+        EventDecoder {
+            live: LiveSet::default(),
+            births: Births::default(),
+            lifetimes: LifetimeCounts::default(),
+            chains: ChainCounts::default(),
+            events: 0,
+            ns: 0,
+            tick: 0,
+            after_allocation: false,
+            chain: None,
+            infos: Vec::new(),
+            near: Vec::new(),
+            far: Vec::new(),
+            steps: Vec::new(),
+            out: vec![Event::allocation(0); RUN],
+            out_len: 0,
+            freed: vec![0; RUN],
+            freed_len: 0,
+        }
+    }
+}
+
+/// When allocations happened: a tick of the clock for each, without a number for each.
+#[derive(Default)]
+struct Births {
+    /// The first allocation after each tick.
+    first: Vec<u64>,
+    /// For each [`Births::PAGE`] of allocations the ticks before its first.
+    pages: Vec<u32>,
+    /// The first allocation after the latest tick.
+    since_tick: u64,
+}
+
+impl Births {
+    const PAGE: u64 = 1 << 10;
+
+    /// The clock ticked so often; the next allocation has this number.
+    fn tick(&mut self, ticks: usize, next: u64) {
+        // A tick may have taken the place of another.
+        if self.first.len() < ticks {
+            self.first.push(next);
+        }
+        self.since_tick = next;
+    }
+
+    /// All allocations before `next` that are new happened after so many ticks.
+    fn reach(&mut self, ticks: usize, next: u64) {
+        while (self.pages.len() as u64) * Self::PAGE < next {
+            self.pages.push(ticks as u32);
+        }
+    }
+
+    /// How many ticks came before an allocation, of `ticks` so far.
+    fn tick_of(&self, number: u64, ticks: usize) -> usize {
+        let page = (number / Self::PAGE) as usize;
+        let before = |page: usize| self.pages.get(page).map_or(ticks, |&ticks| ticks as usize);
+        let (low, high) = (before(page), before(page + 1));
+        low + self.first[low..high].partition_point(|&first| first <= number)
+    }
 }
 
 /// The columns of a segment.
@@ -52,19 +123,20 @@ pub(super) struct EventDecoder {
 struct Columns<'a> {
     ops: &'a [u8],
     infos: &'a [u8],
-    distances: &'a [u8],
-    far: Numbers<'a>,
+    near: &'a [u8],
+    far: &'a [u8],
+    wide: Numbers<'a>,
     ticks: Positions<'a>,
     threads: Positions<'a>,
     reallocs: Positions<'a>,
 }
 
-/// How far a segment is decoded.
-#[derive(Default)]
+/// How far a segment is decoded: events, allocations, frees that are not near. The other frees follow from these.
+#[derive(Clone, Copy, Default)]
 struct Cursor {
     event: usize,
     allocation: usize,
-    free: usize,
+    far: usize,
 }
 
 /// Positions of what is rare, in order.
@@ -120,14 +192,15 @@ impl EventDecoder {
         if columns.ops.len() != count.div_ceil(8) || ones(columns.ops, count) != count - allocations {
             return Err(EVENTS);
         }
-        take_column(columns.infos, allocations, &mut self.infos).ok_or(EVENTS)?;
-        take_column(columns.distances, count - allocations, &mut self.distances).ok_or(EVENTS)?;
+        take_column(columns.infos, Layout::Rows, allocations, &mut self.infos).ok_or(EVENTS)?;
         if self.infos.iter().any(|&info| info as usize >= trace.infos.len()) {
             return Err(NO_INFO);
         }
-        // The loop looks at both columns for each event, and at the end one of them has no number left.
+        self.frees(&mut columns, count - allocations, first_allocation)?;
+        // The loop looks at all columns for each event, and at the end one of them has no number left.
         self.infos.push(0);
-        self.distances.push(0);
+        self.near.push(0);
+        self.far.push(0);
         self.lifetimes.resize(trace.infos.len());
 
         let events_before = trace.events.len();
@@ -138,7 +211,8 @@ impl EventDecoder {
                 let since = columns.ticks.numbers.next().ok_or(EVENTS)?;
                 self.ns = self.ns.checked_add(since).ok_or(BACKWARDS)?;
                 trace.clock.push_ns(trace.events.len(), self.ns);
-                self.tick = trace.clock.stamps().len() as u32;
+                self.tick = trace.clock.stamps().len();
+                self.births.tick(self.tick, self.live.next);
                 columns.ticks.advance()?;
             }
             if cursor.event == count {
@@ -152,20 +226,39 @@ impl EventDecoder {
             let end = next.min(count).min(columns.ticks.at).min(columns.reallocs.at);
             self.live.reserve(RUN);
             let outcome = if is_realloc || self.chain.is_some() {
-                self.one(&mut columns, &mut cursor, is_realloc)
+                self.one(columns.ops, &mut cursor, is_realloc, trace)
             } else {
-                self.run(&mut columns, &mut cursor, end)
+                self.run(columns.ops, &mut cursor, end, trace)
             };
-            trace.events.extend(&self.out);
+            self.births.reach(self.tick, self.live.next);
+            trace.events.extend(&self.out[..self.out_len]);
             self.count_lifetimes(trace);
-            self.out.clear();
-            self.freed.clear();
+            (self.out_len, self.freed_len) = (0, 0);
             outcome?;
         }
         self.events += count as u64;
         let missing = events_before + count as u64 - trace.events.len();
         if missing > 0 {
             complaints.push((NOT_ALIVE, missing));
+        }
+        Ok(())
+    }
+
+    /// Reads the columns of frees.
+    fn frees(&mut self, columns: &mut Columns<'_>, count: usize, start: u64) -> Result<(), Wrong> {
+        if columns.near.len() != count {
+            return Err(EVENTS);
+        }
+        self.near.clear();
+        self.near.extend_from_slice(columns.near);
+        let far = columns.near.iter().filter(|&&near| near >= NEAR).count();
+        take_column(columns.far, Layout::Planes, far, &mut self.steps).ok_or(EVENTS)?;
+        self.far.clear();
+        let mut allocation = start;
+        for &step in &self.steps {
+            let step = if step == WIDE { columns.wide.next().ok_or(EVENTS)? } else { u64::from(step) };
+            allocation = allocation.wrapping_add_signed(unzigzag(step));
+            self.far.push(allocation);
         }
         Ok(())
     }
@@ -189,64 +282,96 @@ impl EventDecoder {
     }
 
     /// Decodes events up to `end`.
-    fn run(&mut self, columns: &mut Columns<'_>, cursor: &mut Cursor, end: usize) -> Result<(), Wrong> {
+    fn run(
+        &mut self,
+        ops: &[u8],
+        cursor: &mut Cursor,
+        end: usize,
+        trace: &Trace,
+    ) -> Result<(), Wrong> {
+        if self.live.ring.len() > CACHED {
+            self.fetch(cursor, end);
+        }
         while cursor.event < end {
-            self.ordinary(columns.ops, cursor, end);
+            self.ordinary(ops, cursor, end);
             if cursor.event < end {
-                self.one(columns, cursor, false)?;
+                self.one(ops, cursor, false, trace)?;
             }
         }
         Ok(())
     }
 
+    /// Looks at the entries that events up to `end` will need. They are far apart where blocks live long, and this
+    /// loop waits for dozens of them at once, the one behind it for a few.
+    fn fetch(&self, cursor: &Cursor, end: usize) {
+        let ring = &self.live.ring[..];
+        let last = ring.len() as u64 - 1;
+        let far = &self.far[cursor.far..(cursor.far + end - cursor.event).min(self.far.len())];
+        let all = far.iter().fold(0, |all, number| all | ring[(number & last) as usize].0);
+        // Or else the compiler sees that nobody wants them.
+        std::hint::black_box(all);
+    }
+
     /// Decodes events up to `end` without looking at what each is; stops before one that it can't do: the free of a
     /// block that is not in the ring, or is not alive, or came out of a realloc.
     fn ordinary(&mut self, ops: &[u8], cursor: &mut Cursor, end: usize) {
-        let (ring, infos, distances) = (&mut self.live.ring[..], &self.infos[..], &self.distances[..]);
-        let (mask, base, tick) = (ring.len() as u64 - 1, self.live.base, self.tick);
-        let (out_before, freed_before) = (self.out.len(), self.freed.len());
-        self.out.resize(out_before + end - cursor.event, Event::allocation(0));
-        self.freed.resize(freed_before + end - cursor.event, Entry::NONE);
-        let (out, freed) = (&mut self.out[out_before..], &mut self.freed[freed_before..]);
+        let (ring, infos) = (&mut self.live.ring[..], &self.infos[..]);
+        let (near, far) = (&self.near[..], &self.far[..]);
+        let (last, base) = (ring.len() as u64 - 1, self.live.base);
+        // A run is no longer than these, and each event takes one place in both at most.
+        let (out, freed) = (&mut self.out[self.out_len..], &mut self.freed[self.freed_len..]);
 
-        let start = cursor.event;
-        let (mut allocation, mut free) = (cursor.allocation, cursor.free);
-        let (mut next, mut freed_now) = (self.live.next, 0);
-        let mut after_allocation = u32::from(self.after_allocation);
-        let mut event = start;
+        let start = *cursor;
+        let Cursor { mut event, mut allocation, far: mut at_far } = start;
+        let start_free = event - allocation;
+        let mut next = self.live.next;
+        let mut after_allocation = u64::from(self.after_allocation);
         while event < end {
-            let is_free = u32::from(ops[event >> 3] >> (event & 7) & 1);
-            let distance = distances[free];
-            let back = u64::from(is_free) * (u64::from(distance) + 1);
-            let number = next.wrapping_sub(back);
-            let place = (number & mask) as usize;
-            let fresh = Entry::new(infos[allocation], tick);
-            let entry = if is_free == 0 { fresh } else { ring[place] };
-            let is_outside = number.wrapping_sub(base) >= next - base + u64::from(1 - is_free);
-            if is_outside || entry.is_rare() {
+            let is_free = u64::from(ops[event >> 3] >> (event & 7) & 1);
+            // All ones or nothing: what is chosen by such a mask needs no branch.
+            let for_free = is_free.wrapping_neg();
+            let free = event - allocation;
+            let distance = near[free];
+            let for_far = u64::from(distance >= NEAR).wrapping_neg();
+            let (near_back, far_back) = (u64::from(distance) + 1, next.wrapping_sub(far[at_far]));
+            let back = (near_back ^ ((near_back ^ far_back) & for_far)) & for_free;
+            if back > next - base {
                 break;
             }
-            ring[place] = if is_free == 0 { fresh } else { Entry::NONE };
-            freed[freed_now] = entry;
-            let is_latest = is_free & after_allocation & u32::from(distance == 0);
-            out[event - start] = Event::of_marks(entry.info(), is_free, is_latest);
+            let number = next - back;
+            let place = &mut ring[(number & last) as usize];
+            let fresh = infos[allocation];
+            let entry = Entry(fresh ^ ((fresh ^ place.0) & for_free as u32));
+            if entry.is_rare() {
+                break;
+            }
+            place.0 = fresh ^ ((fresh ^ Entry::NONE.0) & for_free as u32);
+            freed[free - start_free] = number << 32 | u64::from(entry.0);
+            let is_latest = after_allocation & u64::from(back == 1);
+            out[event - start.event] = Event::of_marks(entry.info(), is_free as u32, is_latest as u32);
             after_allocation = 1 - is_free;
-            free += is_free as usize;
-            freed_now += is_free as usize;
+            at_far += (is_free & for_far) as usize;
             allocation += (1 - is_free) as usize;
-            next += u64::from(1 - is_free);
+            next += 1 - is_free;
             event += 1;
         }
-        self.out.truncate(out_before + event - start);
-        self.freed.truncate(freed_before + freed_now);
+        self.out_len += event - start.event;
+        self.freed_len += event - allocation - start_free;
         self.live.next = next;
         self.after_allocation = after_allocation != 0;
-        *cursor = Cursor { event, allocation, free };
+        *cursor = Cursor { event, allocation, far: at_far };
     }
 
     /// Decodes one event, whatever it is.
-    fn one(&mut self, columns: &mut Columns<'_>, cursor: &mut Cursor, is_realloc: bool) -> Result<(), Wrong> {
-        let is_free = columns.ops[cursor.event >> 3] >> (cursor.event & 7) & 1 != 0;
+    fn one(
+        &mut self,
+        ops: &[u8],
+        cursor: &mut Cursor,
+        is_realloc: bool,
+        trace: &Trace,
+    ) -> Result<(), Wrong> {
+        let is_free = ops[cursor.event >> 3] >> (cursor.event & 7) & 1 != 0;
+        let free = cursor.event - cursor.allocation;
         cursor.event += 1;
         let chain = self.chain.take();
         if !is_free {
@@ -254,47 +379,63 @@ impl EventDecoder {
                 return Err(EVENTS);
             }
             let info = self.infos[cursor.allocation];
-            let mut entry = Entry::new(info, self.tick);
+            let mut entry = Entry::new(info);
             if let Some(length) = chain {
                 entry = entry.in_chain();
                 self.chains.begin(self.live.next, length);
             }
             self.live.push(entry);
-            self.out.push(Event::allocation(info));
+            self.put(Event::allocation(info));
             self.after_allocation = true;
             cursor.allocation += 1;
             return Ok(());
         }
-        let distance = self.distances[cursor.free];
-        cursor.free += 1;
+        let distance = self.near[free];
         let is_latest = self.after_allocation && distance == 0;
         self.after_allocation = false;
-        let distance = if distance == FAR { columns.far.next().ok_or(EVENTS)? } else { u64::from(distance) };
-        let number = self.live.next.checked_sub(1).and_then(|latest| latest.checked_sub(distance));
-        let Some((number, entry)) = number.and_then(|number| Some((number, self.live.take(number)?))) else {
-            return Ok(());
+        let number = if distance < NEAR {
+            self.live.next.wrapping_sub(u64::from(distance)).wrapping_sub(1)
+        } else {
+            cursor.far += 1;
+            self.far[cursor.far - 1]
         };
+        let Some(entry) = self.live.take(number) else { return Ok(()) };
         let length = if entry.is_in_chain() { self.chains.take(number) } else { 0 };
         if is_realloc {
             self.chain = Some(length.saturating_add(1));
         } else {
             self.chains.end_with(InfoIdx(entry.info()), length);
         }
-        self.out.push(Event::free(entry.info(), is_latest));
-        self.freed.push(entry);
+        self.put(Event::free(entry.info(), is_latest));
+        self.births.reach(self.tick, self.live.next);
+        self.count_lifetime(entry.info(), number, trace);
         Ok(())
     }
 
+    fn put(&mut self, event: Event) {
+        self.out[self.out_len] = event;
+        self.out_len += 1;
+    }
+
+    /// Counts the blocks that the run freed.
     fn count_lifetimes(&mut self, trace: &Trace) {
-        for entry in &self.freed {
-            if entry.tick() == self.tick {
-                self.lifetimes.count_short(entry.info());
-                continue;
-            }
-            // Ticks count from 1: a block of before the first was born at 0.
-            let born = (entry.tick() as usize).checked_sub(1).map_or(0, |tick| trace.clock.ns(tick));
-            self.lifetimes.count(entry.info(), self.ns - born);
+        let next = self.live.next;
+        for at in 0..self.freed_len {
+            let freed = self.freed[at];
+            let back = (next as u32).wrapping_sub((freed >> 32) as u32);
+            self.count_lifetime(freed as u32, next - u64::from(back), trace);
         }
+    }
+
+    #[inline]
+    fn count_lifetime(&mut self, info: u32, number: u64, trace: &Trace) {
+        if number >= self.births.since_tick {
+            return self.lifetimes.count_short(info);
+        }
+        // Ticks count from 1: a block of before the first was born at 0.
+        let tick = self.births.tick_of(number, self.tick);
+        let born = tick.checked_sub(1).map_or(0, |tick| trace.clock.ns(tick));
+        self.lifetimes.count(info, self.ns - born);
     }
 
     /// How long blocks lived, and how often they were reallocated.
@@ -313,8 +454,9 @@ fn columns(mut payload: Numbers<'_>) -> Result<Columns<'_>, Wrong> {
         match column {
             column::OPS => columns.ops = bytes,
             column::INFOS => columns.infos = bytes,
-            column::DISTANCES => columns.distances = bytes,
-            column::FAR_DISTANCES => columns.far = Numbers(bytes),
+            column::NEAR => columns.near = bytes,
+            column::FAR => columns.far = bytes,
+            column::WIDE => columns.wide = Numbers(bytes),
             column::TICKS => columns.ticks = Positions::new(bytes)?,
             column::THREADS => columns.threads = Positions::new(bytes)?,
             column::REALLOCS => columns.reallocs = Positions::new(bytes)?,

@@ -1,8 +1,8 @@
 //! Events since the last segment: a bit for each, and columns of numbers.
 
-use crate::heaptrace::columns::put_column;
-use crate::heaptrace::layout::{FAR, column};
-use crate::heaptrace::numbers::{put, put_bytes};
+use crate::heaptrace::columns::{Layout, put_column};
+use crate::heaptrace::layout::{NEAR, WIDE, column};
+use crate::heaptrace::numbers::{put, put_bytes, zigzag};
 
 /// Events of a full segment. Larger ones compress hardly better; smaller ones lose what repeats.
 pub(super) const SEGMENT_EVENTS: u32 = 1 << 18;
@@ -14,8 +14,11 @@ pub(super) struct EventColumns {
     word: u64,
     count: u32,
     infos: Vec<u32>,
-    distances: Vec<u32>,
-    far: Vec<u8>,
+    near: Vec<u8>,
+    far: Vec<u32>,
+    wide: Vec<u8>,
+    /// The latest allocation that was freed and was not near.
+    last_far: u64,
     /// Position and nanoseconds.
     ticks: Vec<(u32, u64)>,
     /// Position and thread.
@@ -42,8 +45,10 @@ impl EventColumns {
             word: 0,
             count: 0,
             infos: Vec::with_capacity(half),
-            distances: Vec::with_capacity(half),
+            near: Vec::with_capacity(half),
             far: Vec::new(),
+            wide: Vec::new(),
+            last_far: 0,
             ticks: Vec::new(),
             threads: Vec::new(),
             reallocs: Vec::new(),
@@ -95,11 +100,18 @@ impl EventColumns {
     pub(super) fn free(&mut self, allocation: u64) {
         debug_assert!(allocation < self.allocations, "a block is freed after it was allocated");
         let distance = self.allocations.wrapping_sub(allocation).wrapping_sub(1);
-        if distance < u64::from(FAR) {
-            self.distances.push(distance as u32);
+        if distance < u64::from(NEAR) {
+            self.near.push(distance as u8);
         } else {
-            self.distances.push(FAR);
-            put(&mut self.far, distance);
+            self.near.push(NEAR);
+            let step = zigzag(allocation.wrapping_sub(self.last_far).cast_signed());
+            self.last_far = allocation;
+            if step < u64::from(WIDE) {
+                self.far.push(step as u32);
+            } else {
+                self.far.push(WIDE);
+                put(&mut self.wide, step);
+            }
         }
         self.push_op(true);
     }
@@ -151,9 +163,11 @@ impl EventColumns {
         let bytes: Vec<u8> = self.ops.iter().flat_map(|word| word.to_le_bytes()).collect();
         out.push(column::OPS);
         put_bytes(out, &bytes[..self.count.div_ceil(8) as usize]);
-        put_column(out, column::INFOS, &self.infos);
-        put_column(out, column::DISTANCES, &self.distances);
-        put_rare(out, column::FAR_DISTANCES, &self.far);
+        put_column(out, column::INFOS, Layout::Rows, &self.infos);
+        out.push(column::NEAR);
+        put_bytes(out, &self.near);
+        put_column(out, column::FAR, Layout::Planes, &self.far);
+        put_rare(out, column::WIDE, &self.wide);
         put_rare(out, column::TICKS, &pairs(&self.ticks, self.start_ns));
         let threads: Vec<(u32, u64)> = self.threads.iter().map(|&(at, no)| (at, u64::from(no))).collect();
         put_rare(out, column::THREADS, &positions(threads.iter().map(|&(at, no)| (at, Some(no)))));
@@ -161,13 +175,15 @@ impl EventColumns {
 
         self.events_before += u64::from(self.count);
         self.allocations_before = self.allocations;
+        self.last_far = self.allocations;
         self.start_ns = self.ns;
         self.start_thread = self.thread;
         self.count = 0;
         self.ops.clear();
         self.infos.clear();
-        self.distances.clear();
+        self.near.clear();
         self.far.clear();
+        self.wide.clear();
         self.ticks.clear();
         self.threads.clear();
         self.reallocs.clear();
