@@ -136,7 +136,7 @@ fn stack_json<'a>(heap: &NativeHeap, stack: TraceId, cost: &Cost) -> StackJson<'
 }
 
 /// What kind of code a frame is, as far as its names tell.
-fn kind(frame: &FrameView<'_>) -> &'static str {
+pub(crate) fn kind(frame: &FrameView<'_>) -> &'static str {
     // `--perf-basic-prof` names compiled and interpreted functions so.
     const JS: [&[u8]; 4] = [b"JS:", b"LazyCompile:", b"Function:", b"Script:"];
     if frame.function.starts_with(b"Builtins_") || frame.function.starts_with(b"Builtin:") {
@@ -269,7 +269,7 @@ fn function_name(frame: &FrameView<'_>) -> String {
 }
 
 /// A C++ name without parameters and template arguments: they fill lines and tell little.
-fn short_name(name: &str) -> String {
+pub(crate) fn short_name(name: &str) -> String {
     let mut out = String::new();
     let mut depth = 0_usize;
     for (at, c) in name.char_indices() {
