@@ -122,7 +122,11 @@ pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow
 ///
 /// # Errors
 /// When the file can't be read, or is something else.
-pub(crate) fn load_native(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<(Trace, Notes)> {
+pub(crate) fn load_native(
+    path: &Path,
+    global: &Global,
+    progress: &Progress,
+) -> anyhow::Result<(Trace, Notes)> {
     match parse_any(path, global, progress)? {
         Parsed::Native(trace, notes) => Ok((*trace, notes)),
         Parsed::Snapshot(_, notes) => Err(not_a_trace(&notes, "a JS heap snapshot").into()),

@@ -473,9 +473,14 @@ fn a_flame_graph_is_drawn() {
     let (svg, html) = (name("f.svg"), name("f.HTML"));
     let (stdout, stderr) = draw(&["-o", &svg]);
     assert_eq!(stdout, "");
-    assert!(stderr.starts_with("4 frames written to ") && stderr.ends_with("; open it in a browser\n"), "{stderr}");
+    assert!(
+        stderr.starts_with("4 frames written to ") && stderr.ends_with("; open it in a browser\n"),
+        "{stderr}"
+    );
     let picture = std::fs::read_to_string(&svg).unwrap();
-    for words in ["<title>heaptrack.shop.1</title>", "./shop --port 80", "136 B alive at the peak", ">make</text>"] {
+    for words in
+        ["<title>heaptrack.shop.1</title>", "./shop --port 80", "136 B alive at the peak", ">make</text>"]
+    {
         assert!(picture.contains(words), "no `{words}` in: {picture}");
     }
     draw(&["-o", &html, "--by", "leaked", "--bottom-up", "--title", "The shop"]);
@@ -489,14 +494,24 @@ fn a_flame_graph_is_drawn() {
     let (stdout, stderr) = draw(&["-o", "-", "--format", "svg", "--quiet"]);
     assert_eq!((stdout, stderr), (picture, String::new()));
     let (stdout, stderr) = draw(&["-o", "-", "--format", "svg", "--from", "20ms", "--to", "0.03"]);
-    assert!(stdout.contains("There are no allocations to draw.") && stdout.contains("here from 0.02 s to 0.03 s"));
+    assert!(
+        stdout.contains("There are no allocations to draw.") && stdout.contains("here from 0.02 s to 0.03 s")
+    );
     assert!(stderr.contains("no allocations"), "{stderr}");
 
     let snapshot = snapshot.to_str().unwrap();
-    check_error(&["flamegraph", snapshot, "-o", &svg], 2, &["is a JS heap snapshot", "native trace", "hint: "]);
+    check_error(
+        &["flamegraph", snapshot, "-o", &svg],
+        2,
+        &["is a JS heap snapshot", "native trace", "hint: "],
+    );
     check_error(&["flamegraph", trace], 2, &["--output"]);
     check_error(&["flamegraph", trace, "-o", "-"], 2, &["standard output", "hint: add --format"]);
-    check_error(&["flamegraph", trace, "-o", &name("f.png")], 2, &["f.png", "hint: end the name in .html or .svg"]);
+    check_error(
+        &["flamegraph", trace, "-o", &name("f.png")],
+        2,
+        &["f.png", "hint: end the name in .html or .svg"],
+    );
     check_error(&["flamegraph", trace, "-o", &svg, "--min-percent", "200"], 2, &["from 0 to 100"]);
     check_error(&["flamegraph", trace, "-o", "/no/such/folder/f.svg"], 2, &["no folder", "hint: "]);
 

@@ -57,8 +57,7 @@ fn slowly(heap: &NativeHeap, costs: &Costs) -> BTreeMap<Vec<Name>, (Cost, Cost, 
         frames.reverse();
         for end in 1..=frames.len() {
             let path = frames[..end].iter().map(|(name, _)| name.clone()).collect();
-            let (own, cost, is_inlined) =
-                all.entry(path).or_insert((Cost::default(), Cost::default(), true));
+            let (own, cost, is_inlined) = all.entry(path).or_insert((Cost::default(), Cost::default(), true));
             *cost += stack.cost;
             if end == frames.len() {
                 *own += stack.cost;

@@ -40,7 +40,13 @@ fn calling(names: &[&str]) -> FlameGraph {
         text.push_str(&format!("s {:x} {name}\n", name.len()));
     }
     for at in 0..names.len() {
-        text.push_str(&format!("i {:x} 1 {:x} {:x} 7\nt {:x} {at:x}\n", 0x40_1000 + at, at + 2, at + 2, at + 1));
+        text.push_str(&format!(
+            "i {:x} 1 {:x} {:x} 7\nt {:x} {at:x}\n",
+            0x40_1000 + at,
+            at + 2,
+            at + 2,
+            at + 1
+        ));
     }
     text.push_str(&format!("a 64 {:x}\n+ 0\nc 1\n", names.len()));
     graph_of(text.as_bytes(), None)
@@ -70,7 +76,10 @@ fn frames(svg: &str) -> Vec<Frame> {
             "{node:?}"
         );
         for attribute in node.attributes() {
-            assert!(!attribute.name().starts_with("on") && !attribute.name().ends_with("href"), "{attribute:?}");
+            assert!(
+                !attribute.name().starts_with("on") && !attribute.name().ends_with("href"),
+                "{attribute:?}"
+            );
         }
     }
     let scripts = document.descendants().filter(|node| node.has_tag_name("script")).count();
@@ -177,7 +186,8 @@ fn a_page_has_every_node() {
         assert_eq!(column(name), graph.len(), "{name}");
     }
     assert_eq!((column("own") % 6, column("names")), (0, column("kind")));
-    let own: Vec<u64> = data["own"].as_array().expect("own").iter().map(|n| n.as_u64().expect("own")).collect();
+    let own: Vec<u64> =
+        data["own"].as_array().expect("own").iter().map(|n| n.as_u64().expect("own")).collect();
     for (at, by) in FlameCost::ALL.into_iter().enumerate() {
         assert_eq!(own.chunks(6).map(|row| row[at + 1]).sum::<u64>(), graph.total(by), "{by:?}");
         assert_eq!(data["costs"][at]["key"], by.key());

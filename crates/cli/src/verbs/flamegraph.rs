@@ -150,8 +150,7 @@ fn format_of(args: &FlamegraphArgs) -> Result<Format, Failure> {
 }
 
 fn stretch(args: &FlamegraphArgs) -> Option<Range<u64>> {
-    (args.from.is_some() || args.to.is_some())
-        .then(|| args.from.unwrap_or(0)..args.to.unwrap_or(u64::MAX))
+    (args.from.is_some() || args.to.is_some()).then(|| args.from.unwrap_or(0)..args.to.unwrap_or(u64::MAX))
 }
 
 /// What stands below the heading.

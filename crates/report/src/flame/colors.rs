@@ -69,9 +69,8 @@ pub(super) fn fill(hue: u16, shade: u8) -> String {
 
 /// A shade that belongs to a name. FNV-1a.
 pub(super) fn shade(name: &str) -> u8 {
-    let hash = name.bytes().fold(0x811C_9DC5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash =
+        name.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash >> 13) as u8 % 4
 }
 

@@ -22,13 +22,8 @@ pub enum FlameCost {
 
 impl FlameCost {
     /// All of them, in the order of the columns.
-    pub const ALL: [FlameCost; 5] = [
-        FlameCost::Peak,
-        FlameCost::Leaked,
-        FlameCost::Allocations,
-        FlameCost::Temporary,
-        FlameCost::Bytes,
-    ];
+    pub const ALL: [FlameCost; 5] =
+        [FlameCost::Peak, FlameCost::Leaked, FlameCost::Allocations, FlameCost::Temporary, FlameCost::Bytes];
 
     /// The word for it in addresses and on the command line.
     pub fn key(self) -> &'static str {

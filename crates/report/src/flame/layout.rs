@@ -103,9 +103,8 @@ fn from_leaves(graph: &FlameGraph, by: FlameCost) -> Tree {
         }
         let (mut node, mut below) = (Some(leaf), 0);
         while let Some(from) = node {
-            let at = *known
-                .entry((below, graph.symbol[from]))
-                .or_insert_with(|| tree.push(below, graph, from));
+            let at =
+                *known.entry((below, graph.symbol[from])).or_insert_with(|| tree.push(below, graph, from));
             let merged = &mut tree.nodes[at as usize];
             merged.total = merged.total.saturating_add(cost);
             merged.is_inlined &= graph.inlined[from];
@@ -171,7 +170,8 @@ mod tests {
 
     /// A graph of nodes (parent below it, symbol, own cost).
     fn graph(nodes: &[(u32, u32, u64)]) -> FlameGraph {
-        let mut graph = FlameGraph { modules: vec![String::new()], files: vec![String::new()], ..FlameGraph::default() };
+        let mut graph =
+            FlameGraph { modules: vec![String::new()], files: vec![String::new()], ..FlameGraph::default() };
         for symbol in 0..4 {
             let name = format!("f{symbol}");
             graph.symbols.push(Symbol { short: name.clone(), name, module: 0, kind: FlameKind::Native });

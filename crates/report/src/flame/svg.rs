@@ -44,7 +44,10 @@ pub fn flame_svg(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
     );
     for (at, line) in words.iter().enumerate() {
         let y = 44 + 16 * at;
-        out.push_str(&format!("<text class=\"words\" x=\"{MARGIN}\" y=\"{y}\">{}</text>\n", xml(&clean(line, 170))));
+        out.push_str(&format!(
+            "<text class=\"words\" x=\"{MARGIN}\" y=\"{y}\">{}</text>\n",
+            xml(&clean(line, 170))
+        ));
     }
     // Shown by the script: without it they do nothing.
     out.push_str(&format!(
@@ -60,7 +63,10 @@ pub fn flame_svg(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
         boxes(&mut out, graph, view, &tree, &layout, top, total);
     } else {
         let y = top + ROW;
-        out.push_str(&format!("<text class=\"title\" x=\"{MARGIN}\" y=\"{y}\">{}</text>\n", nothing(graph, view)));
+        out.push_str(&format!(
+            "<text class=\"title\" x=\"{MARGIN}\" y=\"{y}\">{}</text>\n",
+            nothing(graph, view)
+        ));
     }
     out.push_str(&format!("<script><![CDATA[\n{}\n]]></script>\n</svg>\n", SCRIPT.trim()));
     Drawn { text: out, frames: layout.boxes.len(), left_out }
@@ -78,7 +84,8 @@ fn headline(graph: &FlameGraph, view: &FlameView<'_>, total: u64, frames: usize,
     let style = Style::default();
     let count = |count: usize| style.count(count as u64);
     let order = if view.bottom_up { "callers below what they call" } else { "callers above what they call" };
-    let mut words = format!("{} {} · {order} · {} frames", amount(view, total), view.by.label(), count(frames));
+    let mut words =
+        format!("{} {} · {order} · {} frames", amount(view, total), view.by.label(), count(frames));
     if left_out > 0 {
         words.push_str(&format!(" · {} frames too small to show", count(left_out)));
     }
@@ -136,7 +143,15 @@ fn boxes(
         let color = fill(hue(symbol.kind, hues[symbol.module as usize]), shade(&symbol.name));
         let Placed { x, row, width, .. } = *placed;
         let parent = number_of[tree.parent(placed.node)];
-        push(parent, x, row + 1, width, &color, &symbol.short, &tooltip(graph, view, tree, placed.node, total));
+        push(
+            parent,
+            x,
+            row + 1,
+            width,
+            &color,
+            &symbol.short,
+            &tooltip(graph, view, tree, placed.node, total),
+        );
     }
 }
 
