@@ -171,6 +171,18 @@
   const nameOf = (box) => (box.above === null ? "all" : data.shorts[box.symbol] || data.names[box.symbol]);
   const fileName = (path) => path.slice(path.lastIndexOf("/") + 1);
 
+  // As much of a name as there is room for: outer namespaces go first, they are the same all around.
+  function fitting(name, room) {
+    let rest = name;
+    while (rest.length + (rest === name ? 0 : 1) > room) {
+      const at = rest.indexOf("::", 1);
+      if (at < 0) break;
+      rest = rest.slice(at + 2);
+    }
+    if (rest !== name) rest = "…" + rest;
+    return rest.length <= room ? rest : rest.slice(0, room - 1) + "…";
+  }
+
   // Lines for the tooltip: class and text.
   function words(box) {
     const whole = rootBox().total;
@@ -363,7 +375,7 @@
           context.globalAlpha = isAbove ? 0.8 : isSearch && !matches ? 0.75 : 1;
           context.fillStyle = isDark ? "#f2f3f5" : "#111";
           const name = box.above === null ? `all: ${amount(box.total)} ${data.costs[state.by].label}` : nameOf(box);
-          context.fillText(name.length <= room ? name : name.slice(0, room - 1) + "…", x + 4, y + ROW / 2);
+          context.fillText(fitting(name, room), x + 4, y + ROW / 2);
         }
       }
     }

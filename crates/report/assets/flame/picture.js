@@ -21,14 +21,24 @@
   let focus = 0;
   let query = "";
 
+  // As much of a name as there is room for: outer namespaces go first, they are the same all around.
+  function fitting(name, room) {
+    let rest = name;
+    while (rest.length + (rest === name ? 0 : 1) > room) {
+      const at = rest.indexOf("::", 1);
+      if (at < 0) break;
+      rest = rest.slice(at + 2);
+    }
+    if (rest !== name) rest = "…" + rest;
+    return rest.length <= room ? rest : rest.slice(0, room - 1) + "…";
+  }
+
   function place(frame, x, width) {
     const room = Math.max(0, Math.floor((width - 2 * PADDING) / CHARACTER));
-    const name = Array.from(frame.name);
     frame.rect.setAttribute("x", MARGIN + x);
     frame.rect.setAttribute("width", width);
     frame.text.setAttribute("x", MARGIN + x + PADDING);
-    frame.text.textContent =
-      name.length <= room ? frame.name : room < 3 ? "" : name.slice(0, room - 1).join("") + "…";
+    frame.text.textContent = room < 3 && frame.name.length > room ? "" : fitting(frame.name, room);
   }
 
   function zoom(to) {

@@ -18,6 +18,8 @@ const LEAST: f64 = 0.1;
 const ROW: u32 = 17;
 /// Width of a character of the monospaced font, in pixels; a little more than it takes in most.
 const CHARACTER: f64 = 7.25;
+/// Characters of a name in a tooltip: those of templates have thousands, and a picture many of them.
+const LONGEST: usize = 300;
 /// Text in a box keeps this distance from its sides.
 const PADDING: f64 = 3.0;
 
@@ -158,7 +160,7 @@ fn boxes(
 /// Name, place and costs of a box, a line each.
 fn tooltip(graph: &FlameGraph, view: &FlameView<'_>, tree: &Tree, node: u32, total: u64) -> String {
     let node = &tree.nodes[node as usize];
-    let mut name = clean(&graph.symbols[node.symbol as usize].name, 2000);
+    let mut name = clean(&graph.symbols[node.symbol as usize].name, LONGEST);
     if node.is_inlined {
         name.push_str(" (inlined)");
     }
@@ -171,16 +173,32 @@ fn tooltip(graph: &FlameGraph, view: &FlameView<'_>, tree: &Tree, node: u32, tot
     [name, place, costs].into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// As much of a name as fits into a box, and whether that is all of it.
+/// As much of a name as fits into a box, and whether that is all of it. Outer namespaces go first: they are the same
+/// all around.
 fn fitting(name: &str, width: f64) -> (String, bool) {
     let name = clean(name, usize::MAX);
     let room = ((width - 2.0 * PADDING) / CHARACTER).max(0.0) as usize;
-    if name.chars().count() <= room {
+    let length = |text: &str| text.chars().count();
+    if length(&name) <= room {
         return (name, true);
     }
     // A letter or two say nothing.
-    let shown = if room < 3 { String::new() } else { name.chars().take(room - 1).chain(['…']).collect() };
-    (shown, false)
+    if room < 3 {
+        return (String::new(), false);
+    }
+    let mut rest = name.as_str();
+    while length(rest) >= room
+        && let Some(at) =
+            rest.char_indices().skip(1).map(|(at, _)| at).find(|&at| rest[at..].starts_with("::"))
+    {
+        rest = &rest[at + 2..];
+    }
+    let start = if rest.len() < name.len() { "…" } else { "" };
+    let shown = format!("{start}{rest}");
+    if length(&shown) <= room {
+        return (shown, false);
+    }
+    (shown.chars().take(room - 1).chain(['…']).collect(), false)
 }
 
 /// Text as XML has it, control characters visible.
@@ -204,4 +222,29 @@ fn xml_lines(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, room: usize, expected: &str) {
+        let width = room as f64 * CHARACTER + 2.0 * PADDING + 0.01;
+        assert_eq!(fitting(name, width), (expected.to_owned(), expected == name), "{name} in {room}");
+    }
+
+    #[test]
+    fn names_are_cut_where_it_hurts_least() {
+        check("node::Start", 11, "node::Start");
+        check("node::Start", 10, "…Start");
+        check("v8::internal::Heap::Run", 22, "…internal::Heap::Run");
+        check("v8::internal::Heap::Run", 12, "…Heap::Run");
+        check("v8::internal::Heap::Run", 4, "…Run");
+        check("v8::internal::Heap::Allocate", 5, "…All…");
+        check("allocate", 4, "all…");
+        check("main", 2, "");
+        check("::f", 3, "::f");
+        check("ä::ß::ü", 4, "…ü");
+    }
 }
