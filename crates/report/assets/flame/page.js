@@ -203,7 +203,8 @@
     lines.push(["cost", cost]);
     if (!state.bottomUp) {
       const itself = open(box).reduce((rest, below) => rest - below.total, box.total);
-      lines.push(["cost", `${amount(Math.max(0, itself))} of it by itself, ${percent(itself, whole)}`]);
+      const share = itself > 0 ? `${amount(itself)} of it by itself, ${percent(itself, whole)} of all` : "none of it by itself";
+      lines.push(["cost", share]);
     }
     return lines;
   }
