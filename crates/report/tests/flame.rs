@@ -2,17 +2,18 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use twinheap_native::{NativeHeap, Suppressions, top_down};
 use twinheap_report::{FlameCost, FlameGraph, FlameView, flame_html, flame_svg};
 use twinheap_trace::Parser;
 
-fn graph_of(bytes: &[u8], ms: Option<std::ops::Range<u64>>) -> FlameGraph {
+fn graph_of(bytes: &[u8], ms: Option<&std::ops::Range<u64>>) -> FlameGraph {
     let mut parser = Parser::new();
     parser.feed(bytes).expect("a sound file");
     let heap = NativeHeap::new(parser.finish().expect("a sound file").trace);
-    let costs = heap.costs(ms.as_ref(), &Suppressions::none());
+    let costs = heap.costs(ms, &Suppressions::none());
     let graph = FlameGraph::of_native(&heap, &top_down(&heap, &costs));
     for (by, total) in [
         (FlameCost::Peak, costs.total.cost.peak),
@@ -199,6 +200,47 @@ fn a_page_has_every_node() {
     assert!(!drawn.text.contains("http://") && !drawn.text.contains("https://"), "a page loads nothing");
 }
 
+/// Runs the page's script in Node.js and compares what it draws at an address: a line a row of names, and what it found.
+#[track_caller]
+fn check_script(page: &Path, hash: &str, rows: &[&str], found: &str) {
+    let runner = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flame/run.mjs");
+    let output = Command::new("node").arg(runner).arg(page).arg(hash).output().expect("Node.js");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let drawn: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((drawn["rows"].clone(), drawn["found"].as_str()), (rows.into(), Some(found)), "at {hash}");
+}
+
+#[test]
+fn the_script_of_a_page_draws_what_the_address_says() {
+    // main calls load 100 B, which calls itself with 50 B more, and read, which calls load with 200 B.
+    let text = b"v 10400 3\ns 4 main\ns 8 ns::load\ns 4 read\ni 10 0 1\ni 20 0 2\ni 30 0 3\n\
+                 t 1 0\nt 2 1\nt 2 2\nt 3 1\nt 2 4\na 64 2\na 32 3\na c8 5\n+ 0\n+ 1\n+ 2\n+ 2\n- 2\nc 1\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html");
+    std::fs::write(&page, flame_html(&graph_of(text, None), &view("a page", &[])).text).expect("a page");
+    let check = |hash: &str, rows: &[&str], found: &str| check_script(&page, hash, rows, found);
+
+    let peak = "all: 550 B alive at the peak";
+    check("", &[peak, "main", "read | ns::load", "ns::load | ns::load"], "");
+    check(
+        "#by=bytes&view=bottom-up",
+        &["all: 550 B allocated in all", "ns::load", "read | main | ns::load", "main | main"],
+        "",
+    );
+    check("#by=leaked&collapse=1", &["all: 350 B not freed", "main", "read | ns::load", "ns::load"], "");
+    check("#by=allocations&min=40", &["all: 4 calls", "main", "ns::load | read", "ns::load"], "");
+    check("#by=temporary&view=bottom-up", &["all: 1 temporary blocks", "ns::load", "read", "main"], "");
+    // Zoom: symbols are numbered as they come. What is not there is not zoomed into.
+    check("#by=peak&at=0.2", &[peak, "main", "read", "ns::load"], "");
+    check(
+        "#by=peak&at=0.77&q=READ",
+        &[peak, "main", "read | ns::load", "ns::load | ns::load"],
+        "72.73 % matched, 400 B",
+    );
+    check("#q=/^ns::/", &[peak, "main", "read | ns::load", "ns::load | ns::load"], "100.00 % matched, 550 B");
+    check("#q=/(/", &[peak, "main", "read | ns::load", "ns::load | ns::load"], "no regular expression");
+}
+
 #[test]
 fn a_picture_of_nothing_says_so() {
     let none = graph_of(b"v 10400 3\nX ./idle\nc 5\n", None);
@@ -219,7 +261,7 @@ fn a_picture_of_nothing_says_so() {
 fn what_shrinks_is_told_and_not_drawn() {
     let text = b"v 10400 3\ns 1 a\ns 1 b\ni 10 0 1\ni 20 0 2\nt 1 0\nt 2 0\na 64 1\na 32 2\n\
                  + 0\n+ 0\nc 5\n- 0\n+ 1\nc 9\n";
-    let graph = graph_of(text, Some(5..9));
+    let graph = graph_of(text, Some(&(5..9)));
     assert_eq!(graph.total(FlameCost::Leaked), 50);
     let drawn = flame_svg(&graph, &FlameView { by: FlameCost::Leaked, ..view("a stretch", &[]) });
     assert_eq!(frames(&drawn.text).len(), 2);
