@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use twinheap_capture::{Target, TargetError};
 
 use crate::demo::DemoArgs;
+use crate::verbs::flamegraph::FlamegraphArgs;
 use crate::verbs::serve::ServeArgs;
 
 /// Explains the heap of a Node.js process: what fills it, what holds it, what changed.
@@ -79,6 +80,8 @@ pub(crate) enum Verb {
     Strings(StringsArgs),
     /// Write all nodes with their computed sizes as a table
     Export(ExportArgs),
+    /// Draw the stacks of a native trace: a page or picture with zoom and search
+    Flamegraph(FlamegraphArgs),
     /// Replace the texts and numbers in a snapshot, so that it can be shared
     Redact(RedactArgs),
     /// List the Node.js processes of this machine, and what is known of their heaps

@@ -118,6 +118,27 @@ pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow
     }
 }
 
+/// Reads a native trace.
+///
+/// # Errors
+/// When the file can't be read, or is something else.
+pub(crate) fn load_native(
+    path: &Path,
+    global: &Global,
+    progress: &Progress,
+) -> anyhow::Result<(Trace, Notes)> {
+    match parse_any(path, global, progress)? {
+        Parsed::Native(trace, notes) => Ok((*trace, notes)),
+        Parsed::Snapshot(_, notes) => Err(not_a_trace(&notes, "a JS heap snapshot").into()),
+        Parsed::Sampling(_, notes) => Err(not_a_trace(&notes, A_PROFILE).into()),
+    }
+}
+
+fn not_a_trace(notes: &Notes, what: &str) -> Failure {
+    Failure::new(format!("`{}` is {what}, and this needs a native trace", notes.file))
+        .hint("heaptrack records native traces; `twinheap summary` shows what is in a snapshot")
+}
+
 const A_PROFILE: &str = "a sampling heap profile";
 const A_TRACE: &str = "a recording of native allocations";
 

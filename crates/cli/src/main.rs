@@ -46,6 +46,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
         Verb::Dominators(args) => verbs::dominators::run(args, global, output),
         Verb::Strings(args) => verbs::strings::run(args, global, output),
         Verb::Export(args) => verbs::export::run(args, global, output),
+        Verb::Flamegraph(args) => verbs::flamegraph::run(args, global, output),
         Verb::Redact(args) => verbs::redact::run(args, global, output),
         Verb::Ps(args) => verbs::ps::run(args, global, output),
         Verb::Snapshot(args) => verbs::snapshot::run(args, global, output),

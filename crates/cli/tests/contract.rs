@@ -455,3 +455,69 @@ fn a_native_trace_is_summed_up() {
     std::fs::write(&plain, "v 10900 4\n").unwrap();
     check_error(&["summary", name], 2, &["version 4", "line 1, byte 0", "hint:"]);
 }
+
+#[test]
+fn a_flame_graph_is_drawn() {
+    let (folder, snapshot) = lab();
+    let trace = folder.path().join("heaptrack.shop.1");
+    std::fs::write(&trace, NATIVE_TRACE).unwrap();
+    let trace = trace.to_str().unwrap();
+    let name = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let draw = |args: &[&str]| {
+        let output = run(&[&["flamegraph", trace], args].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+        (String::from_utf8(output.stdout).unwrap(), stderr)
+    };
+
+    let (svg, html) = (name("f.svg"), name("f.HTML"));
+    let (stdout, stderr) = draw(&["-o", &svg]);
+    assert_eq!(stdout, "");
+    assert!(
+        stderr.starts_with("4 frames written to ") && stderr.ends_with("; open it in a browser\n"),
+        "{stderr}"
+    );
+    let picture = std::fs::read_to_string(&svg).unwrap();
+    for words in
+        ["<title>heaptrack.shop.1</title>", "./shop --port 80", "136 B alive at the peak", ">make</text>"]
+    {
+        assert!(picture.contains(words), "no `{words}` in: {picture}");
+    }
+    draw(&["-o", &html, "--by", "leaked", "--bottom-up", "--title", "The shop"]);
+    let page = std::fs::read_to_string(&html).unwrap();
+    for words in ["<!doctype html>", "<title>The shop</title>", "\"by\":\"leaked\",\"bottom_up\":true"] {
+        assert!(page.contains(words), "no `{words}` in: {page}");
+    }
+    assert!(!folder.path().join("f.svg.part").exists());
+
+    // To a pipe, and a stretch of time with nothing in it.
+    let (stdout, stderr) = draw(&["-o", "-", "--format", "svg", "--quiet"]);
+    assert_eq!((stdout, stderr), (picture, String::new()));
+    let (stdout, stderr) = draw(&["-o", "-", "--format", "svg", "--from", "20ms", "--to", "0.03"]);
+    assert!(
+        stdout.contains("There are no allocations to draw.") && stdout.contains("here from 0.02 s to 0.03 s")
+    );
+    assert!(stderr.contains("no allocations"), "{stderr}");
+
+    let snapshot = snapshot.to_str().unwrap();
+    check_error(
+        &["flamegraph", snapshot, "-o", &svg],
+        2,
+        &["is a JS heap snapshot", "native trace", "hint: "],
+    );
+    check_error(&["flamegraph", trace], 2, &["--output"]);
+    check_error(&["flamegraph", trace, "-o", "-"], 2, &["standard output", "hint: add --format"]);
+    check_error(
+        &["flamegraph", trace, "-o", &name("f.png")],
+        2,
+        &["f.png", "hint: end the name in .html or .svg"],
+    );
+    check_error(&["flamegraph", trace, "-o", &svg, "--min-percent", "200"], 2, &["from 0 to 100"]);
+    check_error(&["flamegraph", trace, "-o", "/no/such/folder/f.svg"], 2, &["no folder", "hint: "]);
+
+    // What is damaged is drawn as far as it goes.
+    std::fs::write(trace, &NATIVE_TRACE[..NATIVE_TRACE.len() - 3]).unwrap();
+    let output = run(&["flamegraph", trace, "-o", &svg]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("damaged file: "));
+}

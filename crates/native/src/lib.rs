@@ -15,6 +15,7 @@ mod histogram;
 mod sites;
 mod stacks;
 mod suppressions;
+mod top_down;
 mod tree;
 
 pub use cost::{Cost, Costs, Measure, StackCost, Totals};
@@ -23,4 +24,5 @@ pub use histogram::{SizeCount, histogram};
 pub use sites::{CallSite, CallSites, call_sites};
 pub use stacks::{MergedStack, merged_stacks};
 pub use suppressions::{SuppressionHits, Suppressions, pattern_matches};
+pub use top_down::{CallNode, TopDown, top_down};
 pub use tree::{CallTree, TreeNode, bottom_up};

@@ -1,4 +1,4 @@
-//! Findings as text for people, JSON for programs, and TSV for spreadsheets.
+//! Findings as text for people, JSON for programs, TSV for spreadsheets, and flame graphs.
 //!
 //! The JSON is the contract of the command line: `schema_version` 1, snake_case, bytes, seconds, ids as numbers, a
 //! stable order. Texts use the same words. Nothing is computed here that is a fact about a heap.
@@ -7,6 +7,7 @@ mod describe;
 mod diff;
 mod dominators;
 mod export;
+mod flame;
 mod names;
 mod native;
 mod objects;
@@ -21,6 +22,7 @@ pub use describe::Describer;
 pub use diff::{diff_json, diff_text};
 pub use dominators::{DominatorsView, dominators_json, dominators_text};
 pub use export::write_nodes_tsv;
+pub use flame::{Drawn, FlameCost, FlameGraph, FlameKind, FlameView, flame_html, flame_svg};
 pub use names::clean;
 pub use native::{NativeView, native_json, native_text};
 pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};

@@ -139,7 +139,7 @@ fn stack_json<'a>(heap: &NativeHeap, stack: TraceId, cost: &Cost) -> StackJson<'
 }
 
 /// The word for a kind of code. What has no name, but lies in a module, is that module's machine code.
-fn kind(frame: &FrameView<'_>) -> &'static str {
+pub(crate) fn kind(frame: &FrameView<'_>) -> &'static str {
     match frame.kind {
         FrameKind::Builtin => "builtin",
         FrameKind::Js => "js",
@@ -273,7 +273,7 @@ fn function_name(frame: &FrameView<'_>) -> String {
 }
 
 /// A C++ name without parameters and template arguments: they fill lines and tell little.
-fn short_name(name: &str) -> String {
+pub(crate) fn short_name(name: &str) -> String {
     let mut out = String::new();
     let mut depth = 0_usize;
     for (at, c) in name.char_indices() {

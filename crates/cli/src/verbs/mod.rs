@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod dominators;
 pub(crate) mod export;
+pub(crate) mod flamegraph;
 pub(crate) mod objects;
 pub(crate) mod path;
 pub(crate) mod ps;
