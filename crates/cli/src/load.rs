@@ -118,6 +118,32 @@ pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow
     }
 }
 
+/// Reads a native trace.
+///
+/// # Errors
+/// When the file can't be read, or is something else.
+pub(crate) fn load_native(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<(Trace, Notes)> {
+    let (notes, what) = match parse_any(path, global, progress)? {
+        Parsed::Native(trace, notes) => return Ok((*trace, notes)),
+        Parsed::Snapshot(_, notes) => (notes, A_SNAPSHOT),
+        Parsed::Sampling(_, notes) => (notes, A_PROFILE),
+    };
+    let failure = Failure::new(format!("`{}` is {what}, and this needs a native trace", notes.file));
+    Err(failure.hint("`twinheap summary` shows what is in it").into())
+}
+
+/// Two files that can't be compared.
+pub(crate) fn not_comparable(base: &Loaded, new: &Loaded) -> Failure {
+    let describe = |loaded: &Loaded| match loaded {
+        Loaded::Heap(loaded) => format!("`{}` is {A_SNAPSHOT}", loaded.notes.file),
+        Loaded::Sampling(_, notes) => format!("`{}` is {A_PROFILE}", notes.file),
+        Loaded::Native(_, notes) => format!("`{}` is {A_TRACE}", notes.file),
+    };
+    Failure::new(format!("can't compare these: {}, and {}", describe(base), describe(new)))
+        .hint("give two heap snapshots or two native traces")
+}
+
+const A_SNAPSHOT: &str = "a heap snapshot";
 const A_PROFILE: &str = "a sampling heap profile";
 const A_TRACE: &str = "a recording of native allocations";
 
