@@ -122,7 +122,11 @@ pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow
 ///
 /// # Errors
 /// When the file can't be read, or is something else.
-pub(crate) fn load_native(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<(Trace, Notes)> {
+pub(crate) fn load_native(
+    path: &Path,
+    global: &Global,
+    progress: &Progress,
+) -> anyhow::Result<(Trace, Notes)> {
     let (notes, what) = match parse_any(path, global, progress)? {
         Parsed::Native(trace, notes) => return Ok((*trace, notes)),
         Parsed::Snapshot(_, notes) => (notes, A_SNAPSHOT),

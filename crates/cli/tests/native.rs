@@ -170,18 +170,18 @@ fn trees_begin_at_either_end() {
         ("/nodes/1/depth", json!(1)),
     ];
     check_json(&["tree", file, "--top-down", "--lines"], "native-tree", &top_down);
-    let cut = [
-        ("/nodes/0/hidden/nodes", json!(2)),
-        ("/nodes/1", Value::Null),
-        ("/hidden/nodes", json!(0)),
-    ];
+    let cut = [("/nodes/0/hidden/nodes", json!(2)), ("/nodes/1", Value::Null), ("/hidden/nodes", json!(0))];
     check_json(&["tree", file, "--top-down", "--depth", "1"], "native-tree", &cut);
     let few = [("/nodes/2", Value::Null), ("/hidden/peak", json!(640))];
     check_json(&["tree", file, "--min-percent", "50"], "native-tree", &few);
     check_text(
         &["tree", file],
-        &["bottom-up: below a function stand its callers; 3.6 kB alive at the peak in all", "3.0 kB 82 %", "← main shop",
-            "make<>"],
+        &[
+            "bottom-up: below a function stand its callers; 3.6 kB alive at the peak in all",
+            "3.0 kB 82 %",
+            "← main shop",
+            "make<>",
+        ],
     );
     check_text(&["tree", file, "--top-down", "--by", "allocations"], &["5 100 %", "→ main"]);
     check_text(&["tree", file, "--by", "temporary", "--limit", "1"], &["1 temporary blocks in all"]);
@@ -191,11 +191,23 @@ fn trees_begin_at_either_end() {
         ("/functions/0/inclusive/peak", json!(3640)),
         ("/functions/0/self/peak", json!(0)),
         ("/functions/1/function", json!("serve")),
-        ("/functions/1/callers/0", json!({"function": 0, "bytes": 3000, "allocations": 1, "temporary": 0,
-            "peak": 3000, "leaked": 3000})),
+        (
+            "/functions/1/callers/0",
+            json!({"function": 0, "bytes": 3000, "allocations": 1, "temporary": 0,
+            "peak": 3000, "leaked": 3000}),
+        ),
     ];
     check_json(&["tree", file, "--caller-callee"], "native-callers", &callers);
-    check_text(&["tree", file, "--caller-callee"], &["0 B 3.6 kB 100 % 5 main shop", "← main", "→ serve", "3.0 kB 3.0 kB 82 % 1 serve addon.node", "← main"]);
+    check_text(
+        &["tree", file, "--caller-callee"],
+        &[
+            "0 B 3.6 kB 100 % 5 main shop",
+            "← main",
+            "→ serve",
+            "3.0 kB 3.0 kB 82 % 1 serve addon.node",
+            "← main",
+        ],
+    );
 
     let packages = [
         ("/groups/0/name", json!("@img/sharp")),
@@ -223,7 +235,8 @@ fn sizes_have_a_histogram() {
         ("/buckets/9/top_site/frames/0/function", json!("serve")),
     ];
     check_json(&["histogram", file], "native-histogram", &powers);
-    let exact = [("/buckets/1/min_size", json!(28)), ("/buckets/1/max_size", json!(28)), ("/buckets/5", Value::Null)];
+    let exact =
+        [("/buckets/1/min_size", json!(28)), ("/buckets/1/max_size", json!(28)), ("/buckets/5", Value::Null)];
     check_json(&["histogram", file, "--exact"], "native-histogram", &exact);
     let filtered = [("/buckets/0/min_size", json!(3000)), ("/buckets/1", Value::Null)];
     check_json(&["histogram", file, "--exact", "--filter-function", "serve"], "native-histogram", &filtered);
@@ -250,9 +263,21 @@ fn costs_have_a_timeline() {
     check_json(&["timeline", file, "--from", "10ms"], "native-timeline", &later);
     check_text(
         &["timeline", file, "--by-site", "1"],
-        &["alive", "3.6 kB", "0 B", "0.00 s", "calls, at most", "temporary, at most", "RSS, at most 131 kB", "82 % at the peak: serve"],
+        &[
+            "alive",
+            "3.6 kB",
+            "0 B",
+            "0.00 s",
+            "calls, at most",
+            "temporary, at most",
+            "RSS, at most 131 kB",
+            "82 % at the peak: serve",
+        ],
     );
-    check_text(&["timeline", file, "--table", "--buckets", "2"], &["seconds alive", "0.000 3.6 kB", "0.016 3.1 kB"]);
+    check_text(
+        &["timeline", file, "--table", "--buckets", "2"],
+        &["seconds alive", "0.000 3.6 kB", "0.016 3.1 kB"],
+    );
 }
 
 #[test]
@@ -273,7 +298,12 @@ fn two_traces_are_compared() {
     check_json(&["diff", &file, &other, "--by", "leaked"], "native-diff", &expected);
     check_text(
         &["diff", &file, &other, "--by", "leaked"],
-        &["calls 5 5 0", "not freed 3.1 kB 6.1 kB +3.0 kB", "+3.0 kB +1 serve addon.node ← main", "−28 B −1 make<>"],
+        &[
+            "calls 5 5 0",
+            "not freed 3.1 kB 6.1 kB +3.0 kB",
+            "+3.0 kB +1 serve addon.node ← main",
+            "−28 B −1 make<>",
+        ],
     );
     check_text(&["diff", &file, &file], &["No stack costs more or less."]);
 }
@@ -282,7 +312,10 @@ fn two_traces_are_compared() {
 fn questions_without_an_answer_are_refused() {
     let (folder, file) = lab();
     let (file, js) = (file.as_str(), snapshot());
-    check_error(&["summary", file, "--from", "2", "--to", "1"], &["between --from 2 s and --to 1 s", "hint:"]);
+    check_error(
+        &["summary", file, "--from", "2", "--to", "1"],
+        &["between --from 2 s and --to 1 s", "hint:"],
+    );
     check_error(&["tree", file, "--from", "soon"], &["`soon` is no time", "250ms"]);
     check_error(&["tree", file, "--suppressions", "/no/rules"], &["can't read the suppressions `/no/rules`"]);
     check_error(&["tree", file, "--per", "thread"], &["which thread", "hint:"]);

@@ -60,11 +60,8 @@ fn range(edges: &[CallEdge], frame: FrameNo, end: impl Fn(&CallEdge) -> FrameNo)
 
 /// Adds up costs by function.
 pub fn caller_callee(table: &FrameTable<'_>, costs: &Costs, by: Measure) -> CallerCallee {
-    let nothing = |frame| FunctionCost {
-        frame: FrameNo(frame),
-        own: Cost::default(),
-        inclusive: Cost::default(),
-    };
+    let nothing =
+        |frame| FunctionCost { frame: FrameNo(frame), own: Cost::default(), inclusive: Cost::default() };
     let mut functions: Vec<FunctionCost> = (0..table.len() as u32).map(nothing).collect();
     // The last stack, from 1, that was counted for the function or call: that makes recursion count once.
     let mut counted = vec![0_u32; table.len()];

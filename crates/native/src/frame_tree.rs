@@ -211,11 +211,8 @@ impl Source for Trie {
 
     fn children(&self, &node: &u32) -> Vec<Child<u32>> {
         let range = self.first[node as usize] as usize..self.first[node as usize + 1] as usize;
-        let child = |&node: &u32| Child {
-            frame: self.frame[node as usize],
-            cost: self.cost[node as usize],
-            node,
-        };
+        let child =
+            |&node: &u32| Child { frame: self.frame[node as usize], cost: self.cost[node as usize], node };
         self.children[range].iter().map(child).collect()
     }
 }

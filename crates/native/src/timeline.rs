@@ -118,8 +118,7 @@ impl Run<'_> {
         let trace = &self.heap.trace;
         let sizes = trace.infos.sizes();
         let by_pointer = trace.matching == Matching::ByPointerInterpreted;
-        let mut stretch =
-            Stretch { max_live: self.live, max_at: events.start, allocations: 0, temporary: 0 };
+        let mut stretch = Stretch { max_live: self.live, max_at: events.start, allocations: 0, temporary: 0 };
         let (mut live, mut latest) = (self.live, self.latest);
         trace.events.replay(events, |first, run| {
             for (at, event) in run.iter().enumerate() {

@@ -17,8 +17,7 @@ use twinheap_native::{
 };
 use twinheap_trace::{Parser, TraceId};
 
-const MEASURES: [Measure; 4] =
-    [Measure::Peak, Measure::Leaked, Measure::Allocations, Measure::Temporary];
+const MEASURES: [Measure; 4] = [Measure::Peak, Measure::Leaked, Measure::Allocations, Measure::Temporary];
 
 fn heap(text: &str) -> NativeHeap {
     let mut parser = Parser::new();
@@ -41,13 +40,9 @@ fn lines(heap: &NativeHeap, stack: TraceId, identity: Identity) -> Vec<String> {
     let frames = heap.places(stack).flat_map(|ip| heap.frames(ip));
     let line = |frame: twinheap_native::FrameView<'_>| match identity {
         Identity::Function => format!("{}|{}", text(frame.function), text(frame.module)),
-        Identity::Line => format!(
-            "{}|{}|{}|{}",
-            text(frame.function),
-            text(frame.module),
-            text(frame.file),
-            frame.line
-        ),
+        Identity::Line => {
+            format!("{}|{}|{}|{}", text(frame.function), text(frame.module), text(frame.file), frame.line)
+        }
     };
     frames.map(line).collect()
 }
@@ -56,13 +51,9 @@ fn name(table: &FrameTable<'_>, frame: FrameNo, identity: Identity) -> String {
     let frame = table.view(frame).unwrap();
     match identity {
         Identity::Function => format!("{}|{}", text(frame.function), text(frame.module)),
-        Identity::Line => format!(
-            "{}|{}|{}|{}",
-            text(frame.function),
-            text(frame.module),
-            text(frame.file),
-            frame.line
-        ),
+        Identity::Line => {
+            format!("{}|{}|{}|{}", text(frame.function), text(frame.module), text(frame.file), frame.line)
+        }
     }
 }
 
@@ -202,8 +193,7 @@ fn check_callers(heap: &NativeHeap, costs: &Costs) {
         for ends in [false, true] {
             let mut got = BTreeMap::new();
             for function in &all.functions {
-                let edges =
-                    if ends { all.callers(function.frame) } else { all.callees(function.frame) };
+                let edges = if ends { all.callers(function.frame) } else { all.callees(function.frame) };
                 assert!(edges.is_sorted_by_key(|edge| std::cmp::Reverse(by.of(&edge.cost))));
                 for edge in edges {
                     assert_eq!(if ends { edge.callee } else { edge.caller }, function.frame);
@@ -221,7 +211,8 @@ fn check_groups(heap: &NativeHeap, costs: &Costs) {
     let mut expected: BTreeMap<Option<Vec<u8>>, (Cost, Cost)> = BTreeMap::new();
     for stack in costs.stacks.iter().filter(|stack| stack.cost != Cost::default()) {
         let frames = heap.places(stack.stack).flat_map(|ip| heap.frames(ip));
-        let owners: Vec<Option<Vec<u8>>> = frames.filter_map(|frame| owner(&text(frame.module))).map(Some).collect();
+        let owners: Vec<Option<Vec<u8>>> =
+            frames.filter_map(|frame| owner(&text(frame.module))).map(Some).collect();
         let first = owners.first().cloned().unwrap_or_default();
         expected.entry(first).or_default().0 += stack.cost;
         let mut all: BTreeSet<Option<Vec<u8>>> = owners.into_iter().collect();
@@ -244,14 +235,18 @@ fn check_sizes(heap: &NativeHeap, costs: &Costs) {
     let expected = histogram(heap, costs);
     assert_eq!(counts.len(), expected.len());
     for (bucket, size) in counts.iter().zip(&expected) {
-        assert_eq!((bucket.sizes.clone(), bucket.cost.allocations), (size.size..=size.size, size.allocations));
+        assert_eq!(
+            (bucket.sizes.clone(), bucket.cost.allocations),
+            (size.size..=size.size, size.allocations)
+        );
         assert_eq!(bucket.cost.bytes, size.size * size.allocations);
     }
     let powers = size_buckets(heap, costs, Sizes::PowersOfTwo, Measure::Peak);
     assert!(powers.windows(2).all(|pair| *pair[0].sizes.end() + 1 == *pair[1].sizes.start()));
     let sum = costs.sum();
     for buckets in [&exact, &powers] {
-        let add = |of: fn(&twinheap_native::SizeCost) -> i64| buckets.iter().map(|b| of(&b.cost)).sum::<i64>();
+        let add =
+            |of: fn(&twinheap_native::SizeCost) -> i64| buckets.iter().map(|b| of(&b.cost)).sum::<i64>();
         assert_eq!(add(|cost| cost.allocations as i64), sum.allocations as i64);
         assert_eq!(add(|cost| cost.bytes as i64), sum.bytes as i64);
         assert_eq!(add(|cost| cost.leaked), sum.leaked);

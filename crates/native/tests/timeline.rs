@@ -103,7 +103,9 @@ proptest! {
 #[test]
 fn odd_clocks_have_timelines_too() {
     let head = "v 10400 3\nI 1000 100\nt 0 0\na 8 1\na 10 1\n";
-    for tail in ["", "+ 0\n", "c 0\n+ 0\n", "+ 0\nc 5\n+ 1\n- 1\nc 5\nR 3\n- 0\n", "+ 0\nc fffffffffffff\n+ 1\n"] {
+    for tail in
+        ["", "+ 0\n", "c 0\n+ 0\n", "+ 0\nc 5\n+ 1\n- 1\nc 5\nR 3\n- 0\n", "+ 0\nc fffffffffffff\n+ 1\n"]
+    {
         let heap = heap(&format!("{head}{tail}"));
         for buckets in [0, 1, 7, 1000] {
             check(&heap, None, buckets);

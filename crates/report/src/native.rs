@@ -215,12 +215,13 @@ impl<'a> NativeSource<'a> {
         if let Some(ms) = self.ms {
             let from = format!("from {:.2} s", seconds(ms.start));
             let to = if ms.end < u64::MAX { format!(" to {:.2} s", seconds(ms.end)) } else { String::new() };
-            out.push_str(&format!(
-                "\n{from}{to}: growth since then, and calls in between"
-            ));
+            out.push_str(&format!("\n{from}{to}: growth since then, and calls in between"));
         }
         if let Some(function) = self.function {
-            out.push_str(&format!("\nonly stacks through functions with `{}` in their name", clean(function, 80)));
+            out.push_str(&format!(
+                "\nonly stacks through functions with `{}` in their name",
+                clean(function, 80)
+            ));
         }
         out.push('\n');
         out
@@ -345,11 +346,7 @@ fn totals_text(source: &NativeSource<'_>, style: &Style) -> String {
     let rate = if runtime > 0.0 { total.cost.allocations as f64 / runtime } else { 0.0 };
     let rows = [
         ("runtime", format!("{runtime:.2} s"), String::new()),
-        (
-            "calls",
-            style.count(total.cost.allocations),
-            format!("{} a second", style.count(rate as u64)),
-        ),
+        ("calls", style.count(total.cost.allocations), format!("{} a second", style.count(rate as u64))),
         ("allocated", style.size(total.cost.bytes), String::new()),
         ("temporary", style.count(total.cost.temporary), temporary),
         ("peak", signed(style, total.cost.peak), format!("after {:.2} s", seconds(total.peak_ms))),
@@ -420,7 +417,10 @@ fn stacks_text(view: &NativeView<'_>, style: &Style, by: Measure) -> Option<Stri
             style.count(stack.cost.allocations),
         ));
         for frame in source.heap.places(stack.stack).flat_map(|ip| source.heap.frames(ip)) {
-            out.push_str(&format!("    {}\n", clean(&frame_words(&frame, source.full_names), style.width - 4)));
+            out.push_str(&format!(
+                "    {}\n",
+                clean(&frame_words(&frame, source.full_names), style.width - 4)
+            ));
         }
     }
     if all > stacks.len() {

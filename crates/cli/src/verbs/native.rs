@@ -40,7 +40,8 @@ impl<'a> Query<'a> {
         let ms = args.ms();
         if let Some(ms) = ms.as_ref().filter(|ms| ms.start >= ms.end) {
             let seconds = |ms: u64| ms as f64 / 1e3;
-            let what = format!("nothing is between --from {} s and --to {} s", seconds(ms.start), seconds(ms.end));
+            let what =
+                format!("nothing is between --from {} s and --to {} s", seconds(ms.start), seconds(ms.end));
             return Err(Failure::new(what).hint("--from has to be less than --to").into());
         }
         let mut rules =
@@ -55,7 +56,12 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// When the file can't be read, or is something else.
-    pub(crate) fn open(&self, path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<Recording> {
+    pub(crate) fn open(
+        &self,
+        path: &Path,
+        global: &Global,
+        progress: &Progress,
+    ) -> anyhow::Result<Recording> {
         let (trace, notes) = load_native(path, global, progress)?;
         Ok(self.count(trace, notes, progress))
     }

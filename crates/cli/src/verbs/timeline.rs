@@ -29,8 +29,7 @@ pub(crate) fn run(args: &TimelineArgs, global: &Global, output: &Output) -> anyh
     let events = work(heap.trace.events.len(), heap.trace.events.size());
     let timeline = progress.pass("timeline", events, || timeline(heap, query.ms(), buckets, &sites));
     progress.finish(global, output)?;
-    let view =
-        TimelineView { source: query.source(&recording), timeline: &timeline, is_table: args.table };
+    let view = TimelineView { source: query.source(&recording), timeline: &timeline, is_table: args.table };
     if global.json {
         output.json(&timeline_json(&view))?;
     } else {

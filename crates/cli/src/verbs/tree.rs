@@ -1,10 +1,12 @@
 //! `twinheap tree`.
 
 use twinheap_native::{
-    Cut, Direction, FrameTable, FrameView, Identity, Measure, caller_callee, frame_tree, groups, package_of_path,
+    Cut, Direction, FrameTable, FrameView, Identity, Measure, caller_callee, frame_tree, groups,
+    package_of_path,
 };
 use twinheap_report::{
-    CallersView, GroupsView, TreeView, callers_json, callers_text, groups_json, groups_text, tree_json, tree_text,
+    CallersView, GroupsView, TreeView, callers_json, callers_text, groups_json, groups_text, tree_json,
+    tree_text,
 };
 
 use crate::args::Global;

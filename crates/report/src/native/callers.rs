@@ -66,8 +66,10 @@ pub fn callers_json<'a>(view: &CallersView<'a>) -> impl Serialize + use<'a> {
         position[function.frame.index()] = at;
     }
     let calls = |edges: &[CallEdge], end: fn(&CallEdge) -> FrameNo| {
-        let call =
-            |edge: &CallEdge| CallJson { function: position[end(edge).index()], cost: CostJson::from(&edge.cost) };
+        let call = |edge: &CallEdge| CallJson {
+            function: position[end(edge).index()],
+            cost: CostJson::from(&edge.cost),
+        };
         edges.iter().map(call).collect()
     };
     let function = |function: &FunctionCost| FunctionJson {
@@ -107,9 +109,7 @@ pub fn callers_text(view: &CallersView<'_>, style: &Style) -> String {
     ]);
     let room = style.width.saturating_sub(42).max(30);
     let words = |frame| line_words(view.table, frame, view.identity, source.full_names);
-    let shown = |function: &&FunctionCost| {
-        by.of(&function.inclusive).unsigned_abs() >= view.least.max(1)
-    };
+    let shown = |function: &&FunctionCost| by.of(&function.inclusive).unsigned_abs() >= view.least.max(1);
     let functions: Vec<&FunctionCost> = view.callers.functions.iter().filter(shown).collect();
     for function in functions.iter().take(view.most) {
         let value = by.of(&function.inclusive);

@@ -172,7 +172,11 @@ fn sizes_words(style: &Style, bucket: &SizeBucket) -> String {
         value /= 1024;
         unit += 1;
     }
-    if style.exact_bytes || end == u64::MAX { format!("≤ {end} B") } else { format!("≤ {value} {}", UNITS[unit]) }
+    if style.exact_bytes || end == u64::MAX {
+        format!("≤ {end} B")
+    } else {
+        format!("≤ {value} {}", UNITS[unit])
+    }
 }
 
 fn site_words(source: &NativeSource<'_>, ip: IpId) -> String {

@@ -86,7 +86,11 @@ pub fn timeline_json<'a>(view: &TimelineView<'a>) -> impl Serialize + use<'a> {
 pub fn timeline_text(view: &TimelineView<'_>, style: &Style) -> String {
     let mut out = style.bold(&clean(view.source.file, 200));
     out.push_str("\n\n");
-    if view.is_table { out.push_str(&table_text(view, style)) } else { out.push_str(&charts_text(view, style)) }
+    if view.is_table {
+        out.push_str(&table_text(view, style))
+    } else {
+        out.push_str(&charts_text(view, style))
+    }
     if !view.timeline.sites.is_empty() {
         out.push_str(&sites_text(view, style));
     }
@@ -134,8 +138,7 @@ fn charts_text(view: &TimelineView<'_>, style: &Style) -> String {
         out.push_str(&chart_line(&label, &cells));
     }
     out.push_str(&axis(timeline));
-    let counts: [(&str, &[u64]); 2] =
-        [("calls", &timeline.allocations), ("temporary", &timeline.temporary)];
+    let counts: [(&str, &[u64]); 2] = [("calls", &timeline.allocations), ("temporary", &timeline.temporary)];
     for (name, values) in counts {
         let most = values.iter().copied().max().unwrap_or(0);
         out.push_str(&format!("\n{name}, at most {} in a column\n", style.count(most)));

@@ -101,7 +101,12 @@ pub(super) fn line_json(table: &FrameTable<'_>, frame: FrameNo, identity: Identi
 }
 
 /// The same in words.
-pub(super) fn line_words(table: &FrameTable<'_>, frame: FrameNo, identity: Identity, full_names: bool) -> String {
+pub(super) fn line_words(
+    table: &FrameTable<'_>,
+    frame: FrameNo,
+    identity: Identity,
+    full_names: bool,
+) -> String {
     let Some(view) = table.view(frame) else { return "(unknown)".to_owned() };
     if view.function.is_empty() {
         let module = if view.module.is_empty() { "unknown code".into() } else { file_name(view.module) };
