@@ -66,9 +66,10 @@ pub fn frame_tree(table: &FrameTable<'_>, costs: &Costs, direction: Direction, c
             let source = Leaves { table, costs };
             let cursor = |at: usize| Cursor { stack: at as u32, node: source.leaf(at), at: 0 };
             let is_any = |at: &usize| costs.stacks[*at].cost != Cost::default();
-            grow(&source, (0..costs.stacks.len()).filter(is_any).map(cursor).collect(), cut)
+            let all = (0..costs.stacks.len()).filter(is_any).map(cursor).collect();
+            grow(&source, &all, cut)
         }
-        Direction::TopDown => grow(&Trie::new(table, costs), ROOT, cut),
+        Direction::TopDown => grow(&Trie::new(table, costs), &ROOT, cut),
     }
 }
 
@@ -86,10 +87,10 @@ struct Child<N> {
 }
 
 /// Opens what is worth it. What is left out is never opened, so a tree of millions of lines costs nothing.
-fn grow<S: Source>(source: &S, root: S::Node, cut: &Cut) -> FrameTree {
+fn grow<S: Source>(source: &S, root: &S::Node, cut: &Cut) -> FrameTree {
     let mut tree = FrameTree::default();
     let mut open: Vec<(u32, Child<S::Node>)> = Vec::new();
-    tree.hidden = split(source.children(&root), 0, cut, &mut open);
+    tree.hidden = split(source.children(root), 0, cut, &mut open);
     while let Some((depth, child)) = open.pop() {
         let hidden = split(source.children(&child.node), depth + 1, cut, &mut open);
         tree.nodes.push(FrameNode { frame: child.frame, depth, cost: child.cost, hidden });

@@ -160,8 +160,7 @@ fn power_of(size: u64) -> u64 {
 
 /// The sizes of the bucket with this number.
 fn sizes_of(power: u64) -> RangeInclusive<u64> {
-    let end =
-        |power: u64| 8_u64.checked_mul(1_u64.checked_shl(power as u32).unwrap_or(0)).unwrap_or(u64::MAX);
+    let end = |power: u64| 8_u64.saturating_mul(2_u64.saturating_pow(power as u32));
     match power {
         0 => 0..=8,
         power => end(power - 1) + 1..=end(power),

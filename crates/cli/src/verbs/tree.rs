@@ -107,7 +107,8 @@ fn module_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
     (!frame.module.is_empty()).then(|| frame.module.to_vec())
 }
 
-/// The npm package that an addon or a script belongs to.
+/// The npm package that an addon or a script belongs to. Node itself may come as a package; it owns nothing.
 fn package_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
-    package_of_path(frame.module).or_else(|| package_of_path(frame.file)).map(<[u8]>::to_vec)
+    let addon = if frame.module.ends_with(b"/node") { None } else { package_of_path(frame.module) };
+    addon.or_else(|| package_of_path(frame.file)).map(<[u8]>::to_vec)
 }

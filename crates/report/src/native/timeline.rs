@@ -87,9 +87,9 @@ pub fn timeline_text(view: &TimelineView<'_>, style: &Style) -> String {
     let mut out = style.bold(&clean(view.source.file, 200));
     out.push_str("\n\n");
     if view.is_table {
-        out.push_str(&table_text(view, style))
+        out.push_str(&table_text(view, style));
     } else {
-        out.push_str(&charts_text(view, style))
+        out.push_str(&charts_text(view, style));
     }
     if !view.timeline.sites.is_empty() {
         out.push_str(&sites_text(view, style));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use twinheap_native::{Cut, Direction, FrameNo, FrameTable, FrameTree, Hidden, Identity, Measure};
+use twinheap_native::{Cut, Direction, FrameNo, FrameNode, FrameTable, FrameTree, Hidden, Identity, Measure};
 
 use super::{CostJson, NativeSource, SelectionJson, file_name, function_name, kind, measure_word, number};
 use crate::names::{clean, json_bytes};
@@ -204,29 +204,47 @@ pub fn tree_text(view: &TreeView<'_>, style: &Style) -> String {
         }
     };
     let children = children(view.tree);
-    for (at, node) in view.tree.nodes.iter().enumerate().take(view.most) {
-        let depth = node.depth as usize;
-        close(&mut levels, depth + 1, &mut table);
+    let nodes = &view.tree.nodes;
+    let mut at = 0;
+    while at < nodes.len() && printed < view.most {
+        let node = &nodes[at];
+        close(&mut levels, node.depth as usize + 1, &mut table);
         let indent = levels.last().map_or(0, |level| level.0);
-        let arrow = if depth == 0 { "" } else { arrow };
+        let arrow = if node.depth == 0 { "" } else { arrow };
         let words = line_words(view.table, node.frame, view.identity, source.full_names);
+        let repeats = repeats(nodes, &children, at);
+        let times = if repeats > 1 { format!("  ×{repeats}") } else { String::new() };
         // Deep forks stay on the screen.
-        let text = format!("{}{arrow}{words}", "  ".repeat(indent.min(room / 4)));
+        let text = format!("{}{arrow}{words}{times}", "  ".repeat(indent.min(room / 4)));
         table.row(row(&node.cost, &text));
         printed += 1;
-        let forks = children[at] + u64::from(is_shown(&node.hidden)) > 1 || depth == 0;
-        levels.push((indent + usize::from(forks), node.hidden));
+        for (folded, children) in nodes[at..at + repeats].iter().zip(&children[at..]) {
+            let forks = children + u64::from(is_shown(&folded.hidden)) > 1 || folded.depth == 0;
+            let indent = levels.last().map_or(0, |level| level.0);
+            levels.push((indent + usize::from(forks), folded.hidden));
+        }
+        at += repeats;
     }
-    if printed == view.tree.nodes.len() {
+    if at == nodes.len() {
         close(&mut levels, 0, &mut table);
     }
     out.push_str(&table.render(style));
-    let rest = view.tree.nodes.len() - printed;
+    let rest = nodes.len() - at;
     if rest > 0 {
         let rest = style.count(rest as u64);
         out.push_str(&style.dim(&format!("… {rest} more lines (--limit N, or --json for all)\n")));
     }
     out
+}
+
+/// How often the same line follows itself, as only children do of a function that calls itself. Code without names, such
+/// as what V8 compiles, looks like that too, fifty levels deep.
+fn repeats(nodes: &[FrameNode], children: &[u64], at: usize) -> usize {
+    let follows = |next: usize| {
+        let (node, child) = (&nodes[next - 1], &nodes[next]);
+        children[next - 1] == 1 && child.depth == node.depth + 1 && child.frame == node.frame
+    };
+    (at + 1..nodes.len()).take_while(|&next| follows(next)).count() + 1
 }
 
 /// For each node how many children it has in the tree.
