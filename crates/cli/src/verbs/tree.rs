@@ -5,8 +5,8 @@ use twinheap_native::{
     package_of_path,
 };
 use twinheap_report::{
-    CallersView, GroupsView, TreeView, callers_json, callers_text, groups_json, groups_text, tree_json,
-    tree_text,
+    CallersView, GroupsView, NativeSource, TreeView, callers_json, callers_text, groups_json, groups_text,
+    tree_json, tree_text,
 };
 
 use crate::args::Global;
@@ -14,93 +14,122 @@ use crate::args::native::{Per, TreeArgs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::native::{Query, Recording, work};
+use crate::verbs::native::{Query, work};
 
 pub(crate) fn run(args: &TreeArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
     let query = Query::new(&args.select)?;
     let recording = query.open(&args.file.file, global, &progress)?;
-    let heap = &recording.heap;
     let identity = if args.lines { Identity::Line } else { Identity::Function };
-    let by = Measure::from(args.by);
-    let whole = by.of(&recording.costs.total.cost).unsigned_abs();
-    let least = (whole as f64 * args.min_percent / 100.0).ceil() as u64;
-    let table = FrameTable::new(heap, identity);
-    let stacks = work(recording.costs.stacks.len() as u64, 0);
-    if let Some(per) = args.per {
-        return run_groups(&query, &recording, &table, per, &progress, args, global, output);
-    }
-    if args.caller_callee {
-        let callers = progress.pass("callers", stacks, || caller_callee(&table, &recording.costs, by));
-        progress.finish(global, output)?;
-        let view = CallersView {
-            source: query.source(&recording),
-            table: &table,
-            callers: &callers,
-            identity,
-            by,
-            least,
-            most: args.limit,
-        };
-        if global.json {
-            output.json(&callers_json(&view))?;
-        } else {
-            output.text(&callers_text(&view, &output.style))?;
-        }
-        return Ok(recording.notes.conclude(output));
-    }
-    let direction = if args.top_down { Direction::TopDown } else { Direction::BottomUp };
-    let cut = Cut { by, least, depth: args.depth };
-    let tree = progress.pass("tree", stacks, || frame_tree(&table, &recording.costs, direction, &cut));
-    progress.finish(global, output)?;
-    let view = TreeView {
+    let question = Question {
         source: query.source(&recording),
-        table: &table,
-        tree: &tree,
-        direction,
+        table: &FrameTable::new(&recording.heap, identity),
         identity,
-        cut,
-        most: args.limit,
+        by: args.by.into(),
+        args,
+        progress: &progress,
+        global,
+        output,
     };
-    if global.json {
-        output.json(&tree_json(&view))?;
-    } else {
-        output.text(&tree_text(&view, &output.style))?;
+    match args.per {
+        Some(per) => question.owners(per)?,
+        None if args.caller_callee => question.callers()?,
+        None => question.tree()?,
     }
     Ok(recording.notes.conclude(output))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the tail of `run`, which has them all at hand")]
-fn run_groups(
-    query: &Query<'_>,
-    recording: &Recording,
-    table: &FrameTable<'_>,
-    per: Per,
-    progress: &Progress,
-    args: &TreeArgs,
-    global: &Global,
-    output: &Output,
-) -> anyhow::Result<u8> {
-    let (name, owner): (_, fn(&FrameView<'_>) -> Option<Vec<u8>>) = match per {
-        Per::Module => ("module", module_of),
-        Per::Package => ("package", package_of),
-        Per::Thread => {
-            let what = format!("`{}` does not tell which thread allocates", recording.notes.file);
-            return Err(Failure::new(what).hint("heaptrack records no threads; try --per module").into());
+/// What all three views need.
+struct Question<'a> {
+    source: NativeSource<'a>,
+    table: &'a FrameTable<'a>,
+    identity: Identity,
+    by: Measure,
+    args: &'a TreeArgs,
+    progress: &'a Progress,
+    global: &'a Global,
+    output: &'a Output,
+}
+
+impl Question<'_> {
+    fn tree(&self) -> anyhow::Result<()> {
+        let direction = if self.args.top_down { Direction::TopDown } else { Direction::BottomUp };
+        let cut = Cut { by: self.by, least: self.least(), depth: self.args.depth };
+        let tree = self.pass("tree", || frame_tree(self.table, self.source.costs, direction, &cut))?;
+        let view = TreeView {
+            source: self.source,
+            table: self.table,
+            tree: &tree,
+            direction,
+            identity: self.identity,
+            cut,
+            most: self.args.limit,
+        };
+        if self.global.json {
+            self.output.json(&tree_json(&view))
+        } else {
+            self.output.text(&tree_text(&view, &self.output.style))
         }
-    };
-    let by = Measure::from(args.by);
-    let stacks = work(recording.costs.stacks.len() as u64, 0);
-    let groups = progress.pass("owners", stacks, || groups(table, &recording.costs, by, owner));
-    progress.finish(global, output)?;
-    let view =
-        GroupsView { source: query.source(recording), groups: &groups, per: name, by, most: args.limit };
-    if global.json {
-        output.json(&groups_json(&view))?;
-    } else {
-        output.text(&groups_text(&view, &output.style))?;
     }
-    Ok(recording.notes.conclude(output))
+
+    fn callers(&self) -> anyhow::Result<()> {
+        let callers = self.pass("callers", || caller_callee(self.table, self.source.costs, self.by))?;
+        let view = CallersView {
+            source: self.source,
+            table: self.table,
+            callers: &callers,
+            identity: self.identity,
+            by: self.by,
+            least: self.least(),
+            most: self.args.limit,
+        };
+        if self.global.json {
+            self.output.json(&callers_json(&view))
+        } else {
+            self.output.text(&callers_text(&view, &self.output.style))
+        }
+    }
+
+    fn owners(&self, per: Per) -> anyhow::Result<()> {
+        let groups = match per {
+            Per::Module => self.pass("owners", || self.groups(module_of))?,
+            Per::Package => self.pass("owners", || self.groups(package_of))?,
+            Per::Thread => {
+                let what = format!("`{}` does not tell which thread allocates", self.source.file);
+                return Err(Failure::new(what).hint("heaptrack records no threads; try --per module").into());
+            }
+        };
+        let view = GroupsView {
+            source: self.source,
+            groups: &groups,
+            per: if per == Per::Module { "module" } else { "package" },
+            by: self.by,
+            most: self.args.limit,
+        };
+        if self.global.json {
+            self.output.json(&groups_json(&view))
+        } else {
+            self.output.text(&groups_text(&view, &self.output.style))
+        }
+    }
+
+    fn groups(&self, owner: impl Fn(&FrameView<'_>) -> Option<Vec<u8>>) -> Vec<twinheap_native::GroupCost> {
+        groups(self.table, self.source.costs, self.by, owner)
+    }
+
+    /// Runs the last pass, and ends the progress.
+    fn pass<T>(&self, name: &'static str, run: impl FnOnce() -> T) -> anyhow::Result<T> {
+        let stacks = work(self.source.costs.stacks.len() as u64, 0);
+        let result = self.progress.pass(name, stacks, run);
+        self.progress.finish(self.global, self.output)?;
+        Ok(result)
+    }
+
+    /// What is worth a line.
+    fn least(&self) -> u64 {
+        let whole = self.by.of(&self.source.costs.total.cost).unsigned_abs();
+        (whole as f64 * self.args.min_percent / 100.0).ceil() as u64
+    }
 }
 
 fn module_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
