@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use twinheap_native::{Cut, Direction, FrameNo, FrameNode, FrameTable, FrameTree, Hidden, Identity, Measure};
+use twinheap_native::{
+    Cost, Cut, Direction, FrameNo, FrameNode, FrameTable, FrameTree, Hidden, Identity, Measure,
+};
 
 use super::{CostJson, NativeSource, SelectionJson, file_name, function_name, kind, measure_word, number};
 use crate::names::{clean, json_bytes};
@@ -179,7 +181,7 @@ pub fn tree_text(view: &TreeView<'_>, style: &Style) -> String {
         ("function", Align::Left),
     ]);
     let room = style.width.saturating_sub(34 + bar).max(30);
-    let row = |cost: &twinheap_native::Cost, text: &str| {
+    let row = |cost: &Cost, text: &str| {
         let value = by.of(cost);
         vec![
             number(style, by, value),
@@ -188,6 +190,12 @@ pub fn tree_text(view: &TreeView<'_>, style: &Style) -> String {
             style.count(cost.allocations),
             clean(text, room),
         ]
+    };
+    // Numbers are told once for lines that have the same.
+    let repeated = |text: &str| {
+        let mut cells = vec![String::new(); 4];
+        cells.push(clean(text, room));
+        cells
     };
     // For each open level: how far it is moved in, and what was left out of it.
     let mut levels: Vec<(usize, Hidden)> = vec![(0, view.tree.hidden)];
@@ -205,7 +213,7 @@ pub fn tree_text(view: &TreeView<'_>, style: &Style) -> String {
     };
     let children = children(view.tree);
     let nodes = &view.tree.nodes;
-    let mut at = 0;
+    let (mut at, mut last_cost) = (0, Cost::default());
     while at < nodes.len() && printed < view.most {
         let node = &nodes[at];
         close(&mut levels, node.depth as usize + 1, &mut table);
@@ -216,7 +224,10 @@ pub fn tree_text(view: &TreeView<'_>, style: &Style) -> String {
         let times = if repeats > 1 { format!("  ×{repeats}") } else { String::new() };
         // Deep forks stay on the screen.
         let text = format!("{}{arrow}{words}{times}", "  ".repeat(indent.min(room / 4)));
-        table.row(row(&node.cost, &text));
+        // All the stacks of the line before go on here.
+        let is_same = node.depth > 0 && nodes[at - 1].depth < node.depth && last_cost == node.cost;
+        last_cost = node.cost;
+        table.row(if is_same { repeated(&text) } else { row(&node.cost, &text) });
         printed += 1;
         for (folded, children) in nodes[at..at + repeats].iter().zip(&children[at..]) {
             let forks = children + u64::from(is_shown(&folded.hidden)) > 1 || folded.depth == 0;
