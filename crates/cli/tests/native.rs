@@ -319,6 +319,8 @@ fn questions_without_an_answer_are_refused() {
     check_error(&["tree", file, "--from", "soon"], &["`soon` is no time", "250ms"]);
     check_error(&["tree", file, "--suppressions", "/no/rules"], &["can't read the suppressions `/no/rules`"]);
     check_error(&["tree", file, "--per", "thread"], &["which thread", "hint:"]);
+    check_error(&["histogram", file, "--lifetime"], &["how long blocks lived", "hint:"]);
+    check_error(&["histogram", file, "--lifetime", "--from", "1"], &["cannot be used with"]);
     check_error(&["tree", file, "--per", "module", "--top-down"], &["cannot be used with"]);
     check_error(&["tree", &js], &["is a heap snapshot, and this needs a native trace", "hint:"]);
     check_error(&["timeline", file, "--buckets", "0"], &["no number from 1"]);

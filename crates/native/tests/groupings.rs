@@ -9,13 +9,14 @@
 mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use proptest::prelude::*;
 use twinheap_native::{
     Cost, Costs, Cut, Direction, FrameNo, FrameTable, FrameTree, Identity, Measure, NativeHeap, Sizes,
-    Suppressions, caller_callee, frame_tree, groups, histogram, size_buckets,
+    Suppressions, caller_callee, frame_tree, groups, histogram, lifetime_buckets, size_buckets, thread_costs,
 };
-use twinheap_trace::{Parser, TraceId};
+use twinheap_trace::{InfoIdx, Parser, TraceId};
 
 const MEASURES: [Measure; 4] = [Measure::Peak, Measure::Leaked, Measure::Allocations, Measure::Temporary];
 
@@ -294,6 +295,105 @@ proptest! {
             check_filter(&heap, &costs, part);
         }
     }
+}
+
+/// Threads that take turns of random length, against one event after the other.
+fn check_threads(heap: &NativeHeap, ms: Option<&Range<u64>>, part: &str, turns: &[(u64, u32)]) {
+    let mut costs = heap.costs(ms, &Suppressions::none());
+    heap.keep_function(&mut costs, part.as_bytes());
+    let kept: BTreeSet<TraceId> =
+        costs.stacks.iter().filter(|stack| stack.cost != Cost::default()).map(|stack| stack.stack).collect();
+    let mut runs = Vec::new();
+    let mut position = 0;
+    for &(len, thread) in turns {
+        runs.push((position, thread));
+        position += len;
+    }
+    let thread_of = |event: u64| runs.iter().rfind(|run| run.0 <= event).map_or(0, |run| run.1);
+    let range =
+        ms.map_or(0..u64::MAX, |ms| heap.trace.clock.events_between(ms.clone(), heap.trace.events.len()));
+    let mut calls: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    let mut users: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    heap.trace.events.replay(range, |first, run| {
+        for (at, event) in run.iter().enumerate().filter(|(_, event)| !event.is_free()) {
+            let thread = thread_of(first + at as u64);
+            if kept.contains(&heap.trace.infos.trace(event.info())) {
+                let sums = calls.entry(thread).or_default();
+                sums.0 += 1;
+                sums.1 += heap.trace.infos.size(event.info());
+            }
+            users.entry(event.info().0).or_default().insert(thread);
+        }
+    });
+    for by in MEASURES {
+        let got = thread_costs(heap, &costs, ms, runs.iter().copied(), by);
+        let got_calls: BTreeMap<u32, (u64, u64)> = got
+            .threads
+            .iter()
+            .filter(|thread| thread.cost.allocations > 0)
+            .map(|thread| (thread.thread, (thread.cost.allocations, thread.cost.bytes)))
+            .collect();
+        assert_eq!(got_calls, calls);
+        assert!(got.threads.is_sorted_by_key(|t| std::cmp::Reverse(by.of(&t.cost).unsigned_abs())));
+        let mut sum = got.shared;
+        got.threads.iter().for_each(|thread| sum += thread.cost);
+        if part.is_empty() {
+            assert_eq!(sum, costs.sum(), "nothing is lost");
+        }
+        assert_eq!((sum.leaked, sum.peak), (costs.sum().leaked, costs.sum().peak));
+        if users.values().all(|threads| threads.len() == 1) && ms.is_none() {
+            assert_eq!(got.shared, Cost::default());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn threads_cost_what_the_obvious_way_gives(
+        seed in any::<u32>(),
+        version in 0..4_u32,
+        turns in prop::collection::vec((0..60_u64, 0..3_u32), 0..20),
+        from in 0..400_u64,
+    ) {
+        let heap = heap(&random::file(u64::from(seed), version));
+        for ms in [None, Some(&(from..from + 200))] {
+            for part in ["", "function 1"] {
+                check_threads(&heap, ms, part, &turns);
+            }
+        }
+    }
+}
+
+/// Rows of lifetimes come out as buckets without a gap.
+#[test]
+fn lifetimes_are_added_up_by_power() {
+    let heap = heap(
+        "v 10400 3\ns 1 f\ns 1 g\ni 10 0 1\ni 20 0 2\nt 1 0\nt 2 0\na 8 1\na 10 1\na 20 2\n\
+                     + 0\n+ 1\n+ 2\nc 1\n",
+    );
+    let mut costs = costs(&heap);
+    let rows = [(0, 0, 5), (1, 0, 1), (2, 0, 7), (2, 3, 2), (0, 5, 1), (9, 1, 1), (1, 4, 0)];
+    let rows = || rows.map(|(info, power, blocks)| (InfoIdx(info), power, blocks));
+    let numbers = |costs: &Costs| -> Vec<_> {
+        let buckets = lifetime_buckets(&heap, costs, rows());
+        buckets.iter().map(|b| (b.ns.clone(), b.blocks, b.bytes, b.top.map(|(ip, n)| (ip.0, n)))).collect()
+    };
+    assert_eq!(
+        numbers(&costs),
+        [
+            (0..=0, 13, 5 * 8 + 16 + 7 * 32, Some((2, 7))),
+            (1..=1, 0, 0, None),
+            (2..=3, 0, 0, None),
+            (4..=7, 2, 64, Some((2, 2))),
+            (8..=15, 0, 0, None),
+            (16..=31, 1, 8, Some((1, 1))),
+        ]
+    );
+    heap.keep_function(&mut costs, b"g");
+    assert_eq!(numbers(&costs).len(), 4);
+    assert_eq!(lifetime_buckets(&heap, &costs, []), []);
 }
 
 /// A function that calls itself counts once a stack, and a module that is named twice is one.

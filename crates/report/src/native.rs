@@ -4,6 +4,8 @@ mod callers;
 mod diff;
 mod groups;
 mod histogram;
+mod lifetimes;
+mod threads;
 mod timeline;
 mod tree;
 
@@ -11,6 +13,8 @@ pub use callers::{CallersView, callers_json, callers_text};
 pub use diff::{NativeDiffView, native_diff_json, native_diff_text};
 pub use groups::{GroupsView, groups_json, groups_text};
 pub use histogram::{HistogramView, histogram_json, histogram_text};
+pub use lifetimes::{LifetimesView, lifetimes_json, lifetimes_text};
+pub use threads::{ThreadName, ThreadsView, threads_json, threads_text};
 pub use timeline::{TimelineView, timeline_json, timeline_text};
 pub use tree::{TreeView, tree_json, tree_text};
 
@@ -21,7 +25,7 @@ use serde_json::value::RawValue;
 use twinheap_native::{
     CallSite, CallSites, Cost, CostDelta, Costs, FrameView, Measure, NativeHeap, call_sites, merged_stacks,
 };
-use twinheap_trace::TraceId;
+use twinheap_trace::{IpId, TraceId};
 
 use crate::names::{clean, json_bytes};
 use crate::table::{Align, Table};
@@ -240,6 +244,11 @@ fn stack_json(heap: &NativeHeap, stack: TraceId, cost: &Cost) -> StackJson {
 /// The lines of a stack, leaf first.
 fn frames_json(heap: &NativeHeap, stack: TraceId) -> Vec<FrameJson> {
     heap.places(stack).flat_map(|ip| heap.frames(ip)).map(|frame| frame_json(&frame)).collect()
+}
+
+/// The lines of a place; none for place 0.
+fn place_json(heap: &NativeHeap, ip: IpId) -> Vec<FrameJson> {
+    if ip.is_zero() { Vec::new() } else { heap.frames(ip).map(|frame| frame_json(&frame)).collect() }
 }
 
 fn frame_json(frame: &FrameView<'_>) -> FrameJson {

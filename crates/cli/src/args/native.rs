@@ -175,6 +175,9 @@ pub(crate) struct HistogramArgs {
     /// Show each size for itself instead of powers of two
     #[arg(long)]
     pub(crate) exact: bool,
+    /// Show how long blocks lived instead of their sizes, where the recording knows
+    #[arg(long, conflicts_with_all = ["exact", "by", "limit", "from", "to"])]
+    pub(crate) lifetime: bool,
     /// What the bars and the largest call site go by
     #[arg(long, value_enum, value_name = "COST", default_value = "allocations")]
     pub(crate) by: SizeBy,

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use twinheap_jsheap::Work;
 use twinheap_native::{Costs, NativeHeap, Suppressions};
-use twinheap_report::NativeSource;
-use twinheap_trace::Trace;
+use twinheap_report::{NativeSource, ThreadName};
+use twinheap_trace::{InfoIdx, Trace};
 
 use crate::args::Global;
 use crate::args::native::SelectArgs;
@@ -137,4 +137,22 @@ fn read_rules(path: &Path) -> Result<Vec<u8>, Failure> {
             Err(Failure::new(what).hint("a suppression file has lines such as `leak:PATTERN`"))
         }
     }
+}
+
+/// Who was at work when, and what the threads are called.
+pub(crate) struct Threads {
+    /// Positions of events from which on a thread, by its number, is at work.
+    pub(crate) runs: Vec<(u64, u32)>,
+    pub(crate) names: Vec<ThreadName>,
+}
+
+/// What a recording knows of threads. heaptrack's know nothing.
+pub(crate) fn threads(_trace: &Trace) -> Option<Threads> {
+    None
+}
+
+/// Freed blocks by info and lifetime, as [`twinheap_native::lifetime_buckets`] wants them, if the recording knows.
+/// heaptrack's don't say which of several blocks alike a free is of.
+pub(crate) fn lifetimes(_trace: &Trace) -> Option<Vec<(InfoIdx, u8, u64)>> {
+    None
 }

@@ -2,11 +2,11 @@
 
 use twinheap_native::{
     Cut, Direction, FrameTable, FrameView, Identity, Measure, caller_callee, frame_tree, groups,
-    package_of_path,
+    package_of_path, thread_costs,
 };
 use twinheap_report::{
-    CallersView, GroupsView, NativeSource, TreeView, callers_json, callers_text, groups_json, groups_text,
-    tree_json, tree_text,
+    CallersView, GroupsView, NativeSource, ThreadsView, TreeView, callers_json, callers_text, groups_json,
+    groups_text, threads_json, threads_text, tree_json, tree_text,
 };
 
 use crate::args::Global;
@@ -14,7 +14,7 @@ use crate::args::native::{Per, TreeArgs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::native::{Query, work};
+use crate::verbs::native::{Query, Threads, threads, work};
 
 pub(crate) fn run(args: &TreeArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
@@ -91,18 +91,15 @@ impl Question<'_> {
     }
 
     fn owners(&self, per: Per) -> anyhow::Result<()> {
-        let groups = match per {
-            Per::Module => self.pass("owners", || self.groups(module_of))?,
-            Per::Package => self.pass("owners", || self.groups(package_of))?,
-            Per::Thread => {
-                let what = format!("`{}` does not tell which thread allocates", self.source.file);
-                return Err(Failure::new(what).hint("heaptrack records no threads; try --per module").into());
-            }
+        let (name, groups) = match per {
+            Per::Module => ("module", self.pass("owners", || self.groups(module_of))?),
+            Per::Package => ("package", self.pass("owners", || self.groups(package_of))?),
+            Per::Thread => return self.threads(),
         };
         let view = GroupsView {
             source: self.source,
             groups: &groups,
-            per: if per == Per::Module { "module" } else { "package" },
+            per: name,
             by: self.by,
             most: self.args.limit,
         };
@@ -110,6 +107,27 @@ impl Question<'_> {
             self.output.json(&groups_json(&view))
         } else {
             self.output.text(&groups_text(&view, &self.output.style))
+        }
+    }
+
+    fn threads(&self) -> anyhow::Result<()> {
+        let Some(Threads { runs, names }) = threads(&self.source.heap.trace) else {
+            let what = format!("`{}` does not tell which thread allocates", self.source.file);
+            return Err(Failure::new(what).hint("heaptrack records no threads; try --per module").into());
+        };
+        let NativeSource { heap, costs, ms, .. } = self.source;
+        let threads = self.pass("threads", || thread_costs(heap, costs, ms, runs, self.by))?;
+        let view = ThreadsView {
+            source: self.source,
+            threads: &threads,
+            names: &names,
+            by: self.by,
+            most: self.args.limit,
+        };
+        if self.global.json {
+            self.output.json(&threads_json(&view))
+        } else {
+            self.output.text(&threads_text(&view, &self.output.style))
         }
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use twinheap_native::{Measure, SizeBucket, SizeCost};
 use twinheap_trace::IpId;
 
-use super::{FrameJson, NativeSource, SelectionJson, frame_json, frame_words, measure_word, signed};
+use super::{FrameJson, NativeSource, SelectionJson, frame_words, measure_word, place_json, signed};
 use crate::names::clean;
 use crate::table::{Align, Table};
 use crate::{SCHEMA_VERSION, Style};
@@ -74,14 +74,10 @@ pub fn histogram_json<'a>(view: &HistogramView<'a>) -> impl Serialize + use<'a> 
         min_size: *bucket.sizes.start(),
         max_size: *bucket.sizes.end(),
         cost: SizeCostJson::from(&bucket.cost),
-        top_site: bucket.top.as_ref().map(|top| TopSiteJson {
-            cost: SizeCostJson::from(&top.cost),
-            frames: if top.ip.is_zero() {
-                Vec::new()
-            } else {
-                heap.frames(top.ip).map(|frame| frame_json(&frame)).collect()
-            },
-        }),
+        top_site: bucket
+            .top
+            .as_ref()
+            .map(|top| TopSiteJson { cost: SizeCostJson::from(&top.cost), frames: place_json(heap, top.ip) }),
     };
     Document {
         schema_version: SCHEMA_VERSION,
@@ -179,7 +175,7 @@ fn sizes_words(style: &Style, bucket: &SizeBucket) -> String {
     }
 }
 
-fn site_words(source: &NativeSource<'_>, ip: IpId) -> String {
+pub(super) fn site_words(source: &NativeSource<'_>, ip: IpId) -> String {
     match source.heap.frames(ip).next() {
         Some(frame) if !ip.is_zero() => frame_words(&frame, source.full_names),
         _ => "(no stack)".to_owned(),

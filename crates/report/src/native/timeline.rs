@@ -3,7 +3,7 @@
 use serde::Serialize;
 use twinheap_native::{SiteTimeline, Timeline};
 
-use super::{FrameJson, NativeSource, SelectionJson, frame_json, frame_words, seconds, signed};
+use super::{FrameJson, NativeSource, SelectionJson, frame_words, place_json, seconds, signed};
 use crate::names::clean;
 use crate::table::{Align, Table};
 use crate::{SCHEMA_VERSION, Style};
@@ -58,14 +58,8 @@ struct SiteJson<'a> {
 /// The timeline in columns.
 pub fn timeline_json<'a>(view: &TimelineView<'a>) -> impl Serialize + use<'a> {
     let (heap, timeline) = (view.source.heap, view.timeline);
-    let site = |site: &'a SiteTimeline| SiteJson {
-        frames: if site.ip.is_zero() {
-            Vec::new()
-        } else {
-            heap.frames(site.ip).map(|frame| frame_json(&frame)).collect()
-        },
-        live_bytes: &site.live,
-    };
+    let site =
+        |site: &'a SiteTimeline| SiteJson { frames: place_json(heap, site.ip), live_bytes: &site.live };
     Document {
         schema_version: SCHEMA_VERSION,
         kind: "native-timeline",
