@@ -127,27 +127,18 @@ pub(crate) fn load_native(
     global: &Global,
     progress: &Progress,
 ) -> anyhow::Result<(Trace, Notes)> {
-    let (notes, what) = match parse_any(path, global, progress)? {
-        Parsed::Native(trace, notes) => return Ok((*trace, notes)),
-        Parsed::Snapshot(_, notes) => (notes, A_SNAPSHOT),
-        Parsed::Sampling(_, notes) => (notes, A_PROFILE),
-    };
-    let failure = Failure::new(format!("`{}` is {what}, and this needs a native trace", notes.file));
-    Err(failure.hint("`twinheap summary` shows what is in it").into())
+    match parse_any(path, global, progress)? {
+        Parsed::Native(trace, notes) => Ok((*trace, notes)),
+        Parsed::Snapshot(_, notes) => Err(not_a_trace(&notes, "a JS heap snapshot").into()),
+        Parsed::Sampling(_, notes) => Err(not_a_trace(&notes, A_PROFILE).into()),
+    }
 }
 
-/// Two files that can't be compared.
-pub(crate) fn not_comparable(base: &Loaded, new: &Loaded) -> Failure {
-    let describe = |loaded: &Loaded| match loaded {
-        Loaded::Heap(loaded) => format!("`{}` is {A_SNAPSHOT}", loaded.notes.file),
-        Loaded::Sampling(_, notes) => format!("`{}` is {A_PROFILE}", notes.file),
-        Loaded::Native(_, notes) => format!("`{}` is {A_TRACE}", notes.file),
-    };
-    Failure::new(format!("can't compare these: {}, and {}", describe(base), describe(new)))
-        .hint("give two heap snapshots or two native traces")
+fn not_a_trace(notes: &Notes, what: &str) -> Failure {
+    Failure::new(format!("`{}` is {what}, and this needs a native trace", notes.file))
+        .hint("heaptrack records native traces; `twinheap summary` shows what is in a snapshot")
 }
 
-const A_SNAPSHOT: &str = "a heap snapshot";
 const A_PROFILE: &str = "a sampling heap profile";
 const A_TRACE: &str = "a recording of native allocations";
 
@@ -276,4 +267,15 @@ pub(crate) fn node_by_id(heap: &Heap, id: u64) -> anyhow::Result<NodeIdx> {
         let what = format!("there is no object @{id} in the snapshot");
         Failure::new(what).hint("`twinheap objects FILE --class NAME` lists ids").into()
     })
+}
+
+/// Two files that can't be compared.
+pub(crate) fn not_comparable(base: &Loaded, new: &Loaded) -> Failure {
+    let describe = |loaded: &Loaded| match loaded {
+        Loaded::Heap(loaded) => format!("`{}` is a heap snapshot", loaded.notes.file),
+        Loaded::Sampling(_, notes) => format!("`{}` is {A_PROFILE}", notes.file),
+        Loaded::Native(_, notes) => format!("`{}` is {A_TRACE}", notes.file),
+    };
+    Failure::new(format!("can't compare these: {}, and {}", describe(base), describe(new)))
+        .hint("give two heap snapshots or two native traces")
 }

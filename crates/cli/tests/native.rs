@@ -322,7 +322,7 @@ fn questions_without_an_answer_are_refused() {
     check_error(&["histogram", file, "--lifetime"], &["how long blocks lived", "hint:"]);
     check_error(&["histogram", file, "--lifetime", "--from", "1"], &["cannot be used with"]);
     check_error(&["tree", file, "--per", "module", "--top-down"], &["cannot be used with"]);
-    check_error(&["tree", &js], &["is a heap snapshot, and this needs a native trace", "hint:"]);
+    check_error(&["tree", &js], &["is a JS heap snapshot, and this needs a native trace", "hint:"]);
     check_error(&["timeline", file, "--buckets", "0"], &["no number from 1"]);
     check_error(&["summary", file, "--filter", "detached"], &["`--filter` is an option for heap snapshots"]);
     check_error(&["summary", &js, "--from", "1"], &["`--from` is an option for native traces", "hint:"]);
