@@ -11,10 +11,15 @@ use crate::demo::DemoArgs;
 use crate::verbs::flamegraph::FlamegraphArgs;
 use crate::verbs::serve::ServeArgs;
 
+pub(crate) mod native;
+
+use native::{By, HistogramArgs, NativeSummaryArgs, SelectArgs, TimelineArgs, TreeArgs};
+
 /// Explains the heap of a Node.js process: what fills it, what holds it, what changed.
 ///
 /// Reads V8 heap snapshots (.heapsnapshot, .heaptimeline; summary also .heapprofile) of Node 12 to 26, Deno and
 /// Chrome, plain or compressed with gzip or zstd; `-` is standard input. Numbers are those of Chrome DevTools.
+/// Native traces are recordings of malloc and free by heaptrack; numbers are those of heaptrack.
 #[derive(Debug, Parser)]
 #[command(name = "twinheap", version, max_term_width = 110)]
 pub(crate) struct Arguments {
@@ -62,9 +67,9 @@ pub(crate) enum When {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// What is in a snapshot: kinds of bytes, classes, sizes
+    /// What is in a file: kinds of bytes, classes, sizes; of a native trace, who allocates
     Summary(SummaryArgs),
-    /// What changed from snapshot A to the newer snapshot B of the same process
+    /// What changed from snapshot A to the newer snapshot B of the same process, or between two native traces
     Diff(DiffArgs),
     /// List objects: the largest, those of a class, or those whose name contains a text
     Objects(ObjectsArgs),
@@ -78,6 +83,12 @@ pub(crate) enum Verb {
     Dominators(DominatorsArgs),
     /// Duplicate strings and the largest strings
     Strings(StringsArgs),
+    /// Native trace: who allocates and who calls them, as a tree, by function, or by module and package
+    Tree(TreeArgs),
+    /// Native trace: how many blocks of which size
+    Histogram(HistogramArgs),
+    /// Native trace: bytes alive, calls, temporary blocks and RSS over time
+    Timeline(TimelineArgs),
     /// Write all nodes with their computed sizes as a table
     Export(ExportArgs),
     /// Draw the stacks of a native trace: a page or picture with zoom and search
@@ -121,6 +132,19 @@ pub(crate) struct FilterArgs {
     pub(crate) native_context: Option<String>,
 }
 
+impl FilterArgs {
+    /// An option that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let all = [
+            (self.filter.is_some(), "--filter"),
+            (self.newer_than.is_some(), "--newer-than"),
+            (self.older_than.is_some(), "--older-than"),
+            (self.native_context.is_some(), "--native-context"),
+        ];
+        all.iter().find(|(is_given, _)| *is_given).map(|(_, name)| *name)
+    }
+}
+
 /// A filter without a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FilterKind {
@@ -148,24 +172,31 @@ pub(crate) struct SummaryArgs {
     pub(crate) filter: FilterArgs,
     /// Rows to print: 30 classes if not given, or 10 call sites of each kind; JSON has all classes, and of each kind
     /// 100 stacks or N
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", alias = "peak-limit")]
     pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) native: NativeSummaryArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The older snapshot
+    /// The older snapshot or native trace
     #[arg(value_name = "A")]
     pub(crate) base: PathBuf,
-    /// The newer snapshot
+    /// The newer snapshot or native trace
     #[arg(value_name = "B")]
     pub(crate) new: PathBuf,
     /// Trust the object ids, or don't, whatever they look like
     #[arg(long, value_name = "BOOL")]
     pub(crate) by_id: Option<bool>,
     /// Rows to print; JSON has all
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
     pub(crate) limit: usize,
+    /// Native traces: what counts [default: peak]
+    #[arg(long, value_enum, value_name = "COST")]
+    pub(crate) by: Option<By>,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
 }
 
 #[derive(Debug, Args)]

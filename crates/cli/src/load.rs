@@ -288,3 +288,14 @@ pub(crate) fn node_by_id(heap: &Heap, id: u64) -> anyhow::Result<NodeIdx> {
         Failure::new(what).hint("`twinheap objects FILE --class NAME` lists ids").into()
     })
 }
+
+/// Two files that can't be compared.
+pub(crate) fn not_comparable(base: &Loaded, new: &Loaded) -> Failure {
+    let describe = |loaded: &Loaded| match loaded {
+        Loaded::Heap(loaded) => format!("`{}` is a heap snapshot", loaded.notes.file),
+        Loaded::Sampling(_, notes) => format!("`{}` is {A_PROFILE}", notes.file),
+        Loaded::Native(_, notes) => format!("`{}` is {A_TRACE}", notes.file),
+    };
+    Failure::new(format!("can't compare these: {}, and {}", describe(base), describe(new)))
+        .hint("give two heap snapshots or two native traces")
+}

@@ -95,8 +95,18 @@ pub struct Costs {
     pub stacks: Vec<StackCost>,
     /// Patterns that suppressed something.
     pub suppressions: Vec<SuppressionHits>,
-    /// Calls by info, for a histogram.
-    pub(crate) allocations: Vec<u64>,
+    /// What happened to each info, for a histogram.
+    pub(crate) infos: Vec<InfoCost>,
+}
+
+/// What happened to the blocks of one info: calls, and blocks alive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InfoCost {
+    pub(crate) allocations: u64,
+    /// Blocks not freed at the end; 0 if the stack is suppressed.
+    pub(crate) leaked: i64,
+    /// Blocks alive at the peak.
+    pub(crate) peak: i64,
 }
 
 /// What happened to one info. One cache line holds three of them: a replay touches one at random for each event.
@@ -162,7 +172,10 @@ impl NativeHeap {
             self.stacks.iter().map(|&stack| StackCost { stack, cost: Cost::default() }).collect();
         // Version 0 has addresses, and heaptrack counts by them.
         let is_by_pointer = trace.matching == Matching::ByPointerInterpreted;
+        let mut infos = Vec::with_capacity(replay.counts.len());
         for (info, count) in replay.counts.iter().enumerate() {
+            let peak = if peak_event.is_some() { live_at_peak[info] } else { 0 };
+            infos.push(InfoCost { allocations: count.allocations, leaked: count.live, peak });
             let size = trace.infos.sizes()[info];
             let bytes = |blocks: i64| size.cast_signed().wrapping_mul(blocks);
             stacks[self.stack_of_info[info] as usize].cost += Cost {
@@ -171,7 +184,7 @@ impl NativeHeap {
                 temporary_exact: u64::from(count.temporary_exact),
                 bytes: size.saturating_mul(count.allocations),
                 leaked: bytes(count.live),
-                peak: if peak_event.is_some() { bytes(live_at_peak[info]) } else { 0 },
+                peak: bytes(peak),
             };
         }
         let mut total = Totals {
@@ -182,8 +195,7 @@ impl NativeHeap {
         };
         stacks.iter().for_each(|stack| total.cost += stack.cost);
         total.cost.peak = peak;
-        let allocations = replay.counts.iter().map(|count| count.allocations).collect();
-        let mut costs = Costs { total, stacks, suppressions: Vec::new(), allocations };
+        let mut costs = Costs { total, stacks, suppressions: Vec::new(), infos };
         self.suppress(&mut costs, suppressions);
         costs
     }
@@ -227,11 +239,13 @@ impl NativeHeap {
         let Some(of_node) = suppressions.of_nodes(self) else { return };
         let hits = |pattern: &Vec<u8>| SuppressionHits { pattern: pattern.clone(), stacks: 0, leaked: 0 };
         let mut all: Vec<SuppressionHits> = suppressions.patterns().iter().map(hits).collect();
-        for stack in &mut costs.stacks {
+        let mut is_suppressed = vec![false; costs.stacks.len()];
+        for (at, stack) in costs.stacks.iter_mut().enumerate() {
             let pattern = of_node[stack.stack.index()];
             if pattern == NO_PATTERN {
                 continue;
             }
+            is_suppressed[at] = true;
             let leaked = std::mem::take(&mut stack.cost.leaked);
             let hits = &mut all[pattern as usize];
             hits.stacks += 1;
@@ -241,5 +255,10 @@ impl NativeHeap {
         costs.total.cost.leaked = costs.total.cost.leaked.wrapping_sub(costs.total.suppressed);
         all.retain(|hits| hits.stacks > 0);
         costs.suppressions = all;
+        for (info, cost) in costs.infos.iter_mut().enumerate() {
+            if is_suppressed[self.stack_of_info[info] as usize] {
+                cost.leaked = 0;
+            }
+        }
     }
 }

@@ -121,7 +121,13 @@ impl NativeHeap {
     /// The call around a call, `operator new` left out, down to the function that stacks end with.
     #[inline]
     pub(crate) fn caller(&self, node: TraceId) -> TraceId {
-        if self.stops[self.ip(node).index()] { TraceId(0) } else { self.outer(node) }
+        if self.ends_at(node) { TraceId(0) } else { self.outer(node) }
+    }
+
+    /// True for a call that stacks end with.
+    #[inline]
+    pub(crate) fn ends_at(&self, node: TraceId) -> bool {
+        self.stops[self.ip(node).index()]
     }
 
     /// The call around a call, without an end at `main`.

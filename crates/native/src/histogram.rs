@@ -1,6 +1,10 @@
 //! How many blocks of which size.
 
-use crate::cost::Costs;
+use std::ops::RangeInclusive;
+
+use twinheap_trace::{InfoIdx, IpId};
+
+use crate::cost::{Costs, InfoCost, Measure};
 use crate::heap::NativeHeap;
 
 /// Calls that asked for so many bytes.
@@ -16,7 +20,7 @@ pub struct SizeCount {
 pub fn histogram(heap: &NativeHeap, costs: &Costs) -> Vec<SizeCount> {
     let sizes = heap.trace.infos.sizes().iter().copied();
     let mut all: Vec<SizeCount> = sizes
-        .zip(costs.allocations.iter().copied())
+        .zip(costs.infos.iter().map(|info| info.allocations))
         .filter(|&(_, allocations)| allocations > 0)
         .map(|(size, allocations)| SizeCount { size, allocations })
         .collect();
@@ -29,4 +33,161 @@ pub fn histogram(heap: &NativeHeap, costs: &Costs) -> Vec<SizeCount> {
         is_same
     });
     all
+}
+
+/// How sizes are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// Each for itself.
+    Exact,
+    /// Up to 8 bytes, up to 16, and so on in powers of two. heaptrack's window does so up to 1024 and no further.
+    PowersOfTwo,
+}
+
+/// What blocks of some sizes cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeCost {
+    /// Calls.
+    pub allocations: u64,
+    /// Bytes allocated, whatever became of them. It stops at the largest number.
+    pub bytes: u64,
+    /// Bytes not freed, without suppressed ones.
+    pub leaked: i64,
+    /// Bytes alive at the peak.
+    pub peak: i64,
+}
+
+/// Blocks of some sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizeBucket {
+    /// Their sizes in bytes.
+    pub sizes: RangeInclusive<u64>,
+    /// What they cost.
+    pub cost: SizeCost,
+    /// The call site that costs most of it; `None` in an empty bucket.
+    pub top: Option<TopSite>,
+}
+
+/// The call site that costs most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopSite {
+    /// A place with its text; 0 if its stacks have no place.
+    pub ip: IpId,
+    /// What it costs with blocks of these sizes.
+    pub cost: SizeCost,
+}
+
+impl SizeCost {
+    const NONE: SizeCost = SizeCost { allocations: 0, bytes: 0, leaked: 0, peak: 0 };
+
+    fn new(size: u64, info: &InfoCost) -> Self {
+        SizeCost {
+            allocations: info.allocations,
+            bytes: size.saturating_mul(info.allocations),
+            leaked: size.cast_signed().wrapping_mul(info.leaked),
+            peak: size.cast_signed().wrapping_mul(info.peak),
+        }
+    }
+
+    fn add(&mut self, other: SizeCost) {
+        self.allocations += other.allocations;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.leaked = self.leaked.wrapping_add(other.leaked);
+        self.peak = self.peak.wrapping_add(other.peak);
+    }
+
+    /// The number; temporary blocks are not counted by size, and calls stand for them.
+    pub fn of(&self, by: Measure) -> i64 {
+        match by {
+            Measure::Peak => self.peak,
+            Measure::Leaked => self.leaked,
+            Measure::Allocations | Measure::Temporary => self.allocations.cast_signed(),
+        }
+    }
+}
+
+/// Blocks by their sizes, smallest first. `by` decides which call site is a bucket's top. Of the powers of two, empty
+/// ones are there too, up to the largest block.
+pub fn size_buckets(heap: &NativeHeap, costs: &Costs, sizes: Sizes, by: Measure) -> Vec<SizeBucket> {
+    let mut all: Vec<(u64, u32, u32)> = Vec::new();
+    let asked = heap.trace.infos.sizes();
+    for (info, _) in costs.infos.iter().enumerate().filter(|(_, cost)| **cost != InfoCost::default()) {
+        let key = match sizes {
+            Sizes::Exact => asked[info],
+            Sizes::PowersOfTwo => power_of(asked[info]),
+        };
+        let stack = heap.trace.infos.trace(InfoIdx(info as u32));
+        let site = heap.site(heap.ip(heap.visible(stack))).0;
+        all.push((key, site, info as u32));
+    }
+    all.sort_unstable();
+
+    let mut buckets = Vec::new();
+    for group in all.chunk_by(|a, b| a.0 == b.0) {
+        let key = group[0].0;
+        let sizes = match sizes {
+            Sizes::Exact => key..=key,
+            Sizes::PowersOfTwo => {
+                while (buckets.len() as u64) < key {
+                    let sizes = sizes_of(buckets.len() as u64);
+                    buckets.push(SizeBucket { sizes, cost: SizeCost::NONE, top: None });
+                }
+                sizes_of(key)
+            }
+        };
+        let mut bucket = SizeBucket { sizes, cost: SizeCost::NONE, top: None };
+        for site in group.chunk_by(|a, b| a.1 == b.1) {
+            let mut cost = SizeCost::NONE;
+            for &(_, _, info) in site {
+                cost.add(SizeCost::new(asked[info as usize], &costs.infos[info as usize]));
+            }
+            bucket.cost.add(cost);
+            let weight = |cost: &SizeCost| cost.of(by).unsigned_abs();
+            if bucket.top.is_none_or(|top| weight(&top.cost) < weight(&cost)) {
+                let stack = heap.trace.infos.trace(InfoIdx(site[0].2));
+                bucket.top = Some(TopSite { ip: heap.ip(heap.visible(stack)), cost });
+            }
+        }
+        buckets.push(bucket);
+    }
+    buckets
+}
+
+/// 0 for up to 8 bytes, 1 for up to 16, and so on.
+fn power_of(size: u64) -> u64 {
+    u64::from(u64::BITS - size.saturating_sub(1).leading_zeros()).saturating_sub(3)
+}
+
+/// The sizes of the bucket with this number.
+fn sizes_of(power: u64) -> RangeInclusive<u64> {
+    let end = |power: u64| 8_u64.saturating_mul(2_u64.saturating_pow(power as u32));
+    match power {
+        0 => 0..=8,
+        power => end(power - 1) + 1..=end(power),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(size: u64, expected: RangeInclusive<u64>) {
+        let sizes = sizes_of(power_of(size));
+        assert_eq!(sizes, expected);
+        assert!(sizes.contains(&size));
+    }
+
+    #[test]
+    fn sizes_fall_between_powers_of_two() {
+        check(0, 0..=8);
+        check(8, 0..=8);
+        check(9, 9..=16);
+        check(16, 9..=16);
+        check(17, 17..=32);
+        check(1024, 513..=1024);
+        check(1 << 40, (1 << 39) + 1..=1 << 40);
+        check(1 << 63, (1 << 62) + 1..=1 << 63);
+        check(u64::MAX, (1 << 63) + 1..=u64::MAX);
+    }
 }

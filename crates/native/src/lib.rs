@@ -2,27 +2,45 @@
 //! call sites and stacks it came from.
 //!
 //! [`NativeHeap`] is built once for a recording. [`NativeHeap::costs`] then replays the events of any stretch of
-//! time; the file is not read again. [`call_sites`] and [`merged_stacks`] group the costs.
+//! time; the file is not read again. [`call_sites`], [`merged_stacks`], [`frame_tree`], [`caller_callee`], [`groups`]
+//! [`thread_costs`], [`size_buckets`] and [`lifetime_buckets`] group the costs, [`timeline`] follows them over time, [`stack_diffs`] compares two recordings.
 //!
 //! Where heaptrack has a number for something, this crate has the same number: the tests compare each stack's costs
 //! with `heaptrack_print`. Where heaptrack's number is doubtful, the true one stands beside it under another name.
 //!
 //! The crate reads and writes nothing, and formats nothing.
 
+mod callers;
 mod cost;
+mod diff;
+mod filter;
+mod frame_tree;
+mod frames;
+mod groups;
 mod heap;
 mod histogram;
+mod lifetimes;
 mod sites;
 mod stacks;
 mod suppressions;
 mod top_down;
+mod threads;
+mod timeline;
 mod tree;
 
+pub use callers::{CallEdge, CallerCallee, FunctionCost, caller_callee};
 pub use cost::{Cost, Costs, Measure, StackCost, Totals};
+pub use diff::{CostDelta, Side, StackDiff, stack_diffs};
+pub use frame_tree::{Cut, Direction, FrameNode, FrameTree, Hidden, frame_tree};
+pub use frames::{FrameNo, FrameTable, Identity};
+pub use groups::{GroupCost, groups, package_of_path};
 pub use heap::{FrameView, NativeHeap};
-pub use histogram::{SizeCount, histogram};
+pub use histogram::{SizeBucket, SizeCost, SizeCount, Sizes, TopSite, histogram, size_buckets};
+pub use lifetimes::{LifetimeBucket, lifetime_buckets};
 pub use sites::{CallSite, CallSites, call_sites};
 pub use stacks::{MergedStack, merged_stacks};
 pub use suppressions::{SuppressionHits, Suppressions, pattern_matches};
 pub use top_down::{CallNode, TopDown, top_down};
+pub use threads::{ThreadCost, ThreadCosts, thread_costs};
+pub use timeline::{SiteTimeline, Timeline, timeline};
 pub use tree::{CallTree, TreeNode, bottom_up};

@@ -27,13 +27,16 @@ pub struct CallSites {
     pub stacks: Vec<StackCost>,
 }
 
-/// Groups costs by call site. Without functions and files known, all places of a module are one site, since the
+/// Groups costs by call site; stacks that cost nothing are left out. Without functions and files known, all places of a module are one site, since the
 /// address is not looked at.
 pub fn call_sites(heap: &NativeHeap, costs: &Costs, by: Measure) -> CallSites {
     let leaf = |stack: &StackCost| heap.ip(heap.visible(stack.stack));
     let mut ip_of_site = vec![None; heap.site_count()];
     let mut order: Vec<(u32, u32)> = Vec::with_capacity(costs.stacks.len());
     for (at, stack) in costs.stacks.iter().enumerate() {
+        if stack.cost == Cost::default() {
+            continue;
+        }
         let ip = leaf(stack);
         let site = heap.site(ip).0;
         ip_of_site[site as usize].get_or_insert(ip);

@@ -78,7 +78,7 @@ impl Style {
         let share = if whole == 0 { 0.0 } else { (part as f64 / whole as f64).clamp(0.0, 1.0) };
         let eighths = (share * cells as f64 * 8.0).round() as usize;
         // What exists is seen, however small.
-        let eighths = if part > 0 { eighths.max(1) } else { eighths };
+        let eighths = if part > 0 && cells > 0 { eighths.max(1) } else { eighths };
         let mut bar = "█".repeat(eighths / 8);
         if !eighths.is_multiple_of(8) {
             bar.push(EIGHTHS[eighths % 8]);
@@ -130,5 +130,6 @@ mod tests {
         assert_eq!(style.bar(1, 2, 4), "██  ");
         assert_eq!(style.bar(1, 100_000, 4), "▏   ");
         assert_eq!(style.bar(0, 0, 3), "   ");
+        assert_eq!(style.bar(1, 1, 0), "");
     }
 }

@@ -1,7 +1,6 @@
 //! `twinheap summary`.
 
 use twinheap_jsheap::{Work, allocation_sites, class_rows, intervals, sampled_functions, statistics};
-use twinheap_native::{NativeHeap, Suppressions};
 use twinheap_report::{
     NativeView, SummaryView, native_json, native_text, sampling_json, sampling_text, summary_json,
     summary_text,
@@ -9,9 +8,11 @@ use twinheap_report::{
 use twinheap_trace::Trace;
 
 use crate::args::{Global, SummaryArgs};
+use crate::failure::Failure;
 use crate::load::{Loaded, Notes, load_any, resources};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::verbs::native::Query;
 use crate::verbs::select::Selection;
 
 /// Rows to print if nobody says how many.
@@ -24,9 +25,15 @@ const STACKS: usize = 100;
 pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
     let limit = args.limit.unwrap_or(CLASSES);
+    // What is wrong with these options is said before a large file is read.
+    let query = Query::new(&args.native.select)?;
     let mut loaded = match load_any(&args.file.file, global, &progress)? {
-        Loaded::Heap(loaded) => loaded,
+        Loaded::Heap(loaded) => {
+            refuse(args.native.given(), "native traces", &loaded.notes, "a heap snapshot")?;
+            loaded
+        }
         Loaded::Sampling(profile, notes) => {
+            refuse(args.native.given(), "native traces", &notes, "a sampling heap profile")?;
             progress.finish(global, output)?;
             let functions = sampled_functions(&profile);
             if global.json {
@@ -36,7 +43,10 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
             }
             return Ok(notes.conclude(output));
         }
-        Loaded::Native(trace, notes) => return run_native(*trace, notes, &progress, args, global, output),
+        Loaded::Native(trace, notes) => {
+            refuse(args.filter.given(), "heap snapshots", &notes, "a native trace")?;
+            return run_native(*trace, notes, &query, &progress, args, global, output);
+        }
     };
     let heap = &loaded.heap;
     let mut selection = Selection::from_args(&args.filter, heap, global, output)?;
@@ -68,34 +78,37 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
     Ok(loaded.notes.conclude(output))
 }
 
+/// An option that this kind of file has no answer for is not passed over in silence.
+pub(super) fn refuse(option: Option<&str>, of: &str, notes: &Notes, is: &str) -> Result<(), Failure> {
+    let Some(option) = option else { return Ok(()) };
+    let what = format!("`{option}` is an option for {of}, and `{}` is {is}", notes.file);
+    Err(Failure::new(what).hint("leave the option out"))
+}
+
 fn run_native(
     trace: Trace,
-    mut notes: Notes,
+    notes: Notes,
+    query: &Query<'_>,
     progress: &Progress,
     args: &SummaryArgs,
     global: &Global,
     output: &Output,
 ) -> anyhow::Result<u8> {
-    let events = trace.events.len();
-    let size = trace.events.size();
-    let work = Work { nodes: 0, edges: 0, bytes: size };
-    let heap = progress.pass("stacks", work, || NativeHeap::new(trace));
-    let suppressions = Suppressions::built_in().embedded(&heap.trace, false);
-    // The events are gone through twice: to the peak, and for the costs.
-    let work = Work { nodes: events, edges: 0, bytes: 2 * size };
-    let costs = progress.pass("costs", work, || heap.costs(None, &suppressions));
+    let recording = query.count(trace, notes, progress);
     progress.finish(global, output)?;
-    for line in &suppressions.invalid {
-        let line = String::from_utf8_lossy(line);
-        notes.warnings.push(format!("the program's own suppression `{line}` is none and was left out"));
-    }
+    let native = &args.native;
     let most = args.limit.unwrap_or(CALL_SITES);
-    let view =
-        |most| NativeView { heap: &heap, costs: &costs, file: &notes.file, warnings: &notes.warnings, most };
+    let view = |most| NativeView {
+        source: query.source(&recording),
+        most,
+        stacks_of_site: native.stacks.unwrap_or(0),
+        is_merged: native.merge.unwrap_or(!native.no_merge),
+        show_suppressions: native.show_suppressions,
+    };
     if global.json {
         output.json(&native_json(&view(most.max(STACKS))))?;
     } else {
         output.text(&native_text(&view(most), &output.style))?;
     }
-    Ok(notes.conclude(output))
+    Ok(recording.notes.conclude(output))
 }

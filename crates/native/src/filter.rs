@@ -1,0 +1,60 @@
+//! Costs of some stacks only.
+
+use twinheap_trace::{IpId, TraceId};
+
+use crate::cost::{Cost, Costs, InfoCost};
+use crate::heap::NativeHeap;
+
+impl NativeHeap {
+    /// Leaves those costs whose stacks pass through a function with `part` in its name; the others become nothing.
+    /// [`Costs::total`] stays that of all stacks, as in heaptrack.
+    ///
+    /// Functions that stacks end with, such as `main`, are not asked for their names: they are in every stack.
+    pub fn keep_function(&self, costs: &mut Costs, part: &[u8]) {
+        let passes = self.pass_through(part);
+        let is_kept: Vec<bool> = costs.stacks.iter().map(|stack| passes[stack.stack.index()]).collect();
+        for (stack, _) in costs.stacks.iter_mut().zip(&is_kept).filter(|(_, is_kept)| !**is_kept) {
+            stack.cost = Cost::default();
+        }
+        for (info, cost) in costs.infos.iter_mut().enumerate() {
+            if !is_kept[self.stack_of_info[info] as usize] {
+                *cost = InfoCost::default();
+            }
+        }
+    }
+
+    /// For each node of the tree whether the stack from there on has such a function.
+    fn pass_through(&self, part: &[u8]) -> Vec<bool> {
+        let (ips, strings) = (&self.trace.ips, &self.trace.strings);
+        let finder = memchr::memmem::Finder::new(part);
+        let mut has_part = vec![false; strings.len() + 1];
+        for (id, text) in strings.iter() {
+            has_part[id.index()] = finder.find(text).is_some();
+        }
+        let of_ip: Vec<bool> = (0..ips.len() as u32)
+            .map(IpId)
+            .map(|ip| ips.frames(ip).iter().any(|frame| has_part[frame.function.index()]))
+            .collect();
+        let mut passes = vec![false; self.trace.tree.len()];
+        for node in (1..self.trace.tree.len() as u32).map(TraceId) {
+            let visible = self.visible(node);
+            passes[node.index()] = if visible != node {
+                passes[visible.index()]
+            } else if self.ends_at(node) || self.ip(node).is_zero() {
+                false
+            } else {
+                of_ip[self.ip(node).index()] || passes[self.caller(node).index()]
+            };
+        }
+        passes
+    }
+}
+
+impl Costs {
+    /// The sum over the stacks, which is less than [`Costs::total`] after [`NativeHeap::keep_function`].
+    pub fn sum(&self) -> Cost {
+        let mut sum = Cost::default();
+        self.stacks.iter().for_each(|stack| sum += stack.cost);
+        sum
+    }
+}

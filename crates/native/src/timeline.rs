@@ -1,0 +1,184 @@
+//! What a recording cost over its time.
+
+use std::ops::Range;
+
+use twinheap_trace::{Event, IpId, Matching};
+
+use crate::heap::NativeHeap;
+use crate::sites::CallSite;
+
+/// Numbers of equal stretches of time, as columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timeline {
+    /// Where each stretch begins in milliseconds, with one more entry for the end of the last.
+    pub ms: Vec<u64>,
+    /// The most bytes alive at once within the stretch, of all that was allocated since the recording began.
+    pub live: Vec<i64>,
+    /// Calls that allocate.
+    pub allocations: Vec<u64>,
+    /// Calls whose block was freed before the next call, as [`crate::Cost::temporary`] counts them.
+    pub temporary: Vec<u64>,
+    /// The most resident memory in bytes; `None` without a sample in the stretch.
+    pub rss: Vec<Option<u64>>,
+    /// The call sites that were asked for.
+    pub sites: Vec<SiteTimeline>,
+}
+
+/// A call site over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteTimeline {
+    /// A place with the site's text.
+    pub ip: IpId,
+    /// Its bytes alive at the moment when all sites together had the most of the stretch.
+    pub live: Vec<i64>,
+}
+
+impl Timeline {
+    /// Number of stretches.
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// True without a stretch.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+}
+
+/// Cuts `ms`, or the whole recording, into at most `buckets` stretches and counts in each. There are no more of them
+/// than the recorder's clock had ticks, since nothing is known of what lies between two.
+pub fn timeline(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize, sites: &[CallSite]) -> Timeline {
+    let trace = &heap.trace;
+    let (start, end) = ms.map_or((0, trace.clock.runtime_ms()), |ms| {
+        (ms.start, ms.end.min(trace.clock.runtime_ms()).max(ms.start))
+    });
+    let edges = edges(heap, start, end, buckets);
+    let mut run = Run { heap, live: 0, latest: 0 };
+    // What was allocated before is alive too.
+    run.stretch(0..events_until(heap, start));
+    let mut timeline = Timeline::default();
+    let mut maxima = Vec::with_capacity(edges.len());
+    for edge in edges.windows(2) {
+        let events = events_until(heap, edge[0])..events_until(heap, edge[1]);
+        let stretch = run.stretch(events);
+        timeline.live.push(stretch.max_live);
+        timeline.allocations.push(stretch.allocations);
+        timeline.temporary.push(stretch.temporary);
+        maxima.push(stretch.max_at);
+        timeline.rss.push(rss(heap, edge[0]..edge[1]));
+    }
+    timeline.ms = edges;
+    timeline.sites = live_of_sites(heap, &maxima, sites);
+    timeline
+}
+
+fn edges(heap: &NativeHeap, start: u64, end: u64, buckets: usize) -> Vec<u64> {
+    let stamps = heap.trace.clock.stamps();
+    let before = |ms: u64| stamps.partition_point(|stamp| stamp.ms < ms);
+    let mut ticks: Vec<u64> = stamps[before(start)..before(end)].iter().map(|stamp| stamp.ms).collect();
+    ticks.dedup();
+    // One more for what came before the first tick.
+    let most = (ticks.len() as u64 + 1).min(end - start).max(1);
+    let count = (buckets as u64).clamp(1, most);
+    (0..=count)
+        .map(|at| start + (u128::from(end - start) * u128::from(at) / u128::from(count)) as u64)
+        .collect()
+}
+
+/// How many events there are before this time.
+fn events_until(heap: &NativeHeap, ms: u64) -> u64 {
+    heap.trace.clock.events_between(0..ms, heap.trace.events.len()).end
+}
+
+fn rss(heap: &NativeHeap, ms: Range<u64>) -> Option<u64> {
+    let samples = &heap.trace.rss;
+    let at = |ms: u64| samples.partition_point(|sample| sample.ms < ms);
+    let pages = samples.get(at(ms.start)..at(ms.end))?.iter().map(|sample| sample.pages).max()?;
+    Some(pages.saturating_mul(heap.trace.page_size?))
+}
+
+/// The state of a replay.
+struct Run<'a> {
+    heap: &'a NativeHeap,
+    live: i64,
+    /// The info of the latest allocation; 0 after a free, as in [`NativeHeap::costs`].
+    latest: u32,
+}
+
+struct Stretch {
+    max_live: i64,
+    /// Events before the moment with the most bytes alive, that which reached it included.
+    max_at: u64,
+    allocations: u64,
+    temporary: u64,
+}
+
+impl Run<'_> {
+    fn stretch(&mut self, events: Range<u64>) -> Stretch {
+        let trace = &self.heap.trace;
+        let sizes = trace.infos.sizes();
+        let by_pointer = trace.matching == Matching::ByPointerInterpreted;
+        let mut stretch = Stretch { max_live: self.live, max_at: events.start, allocations: 0, temporary: 0 };
+        let (mut live, mut latest) = (self.live, self.latest);
+        trace.events.replay(events, |first, run| {
+            for (at, event) in run.iter().enumerate() {
+                let info = event.info().0;
+                live = live.wrapping_add(change(*event, sizes));
+                if event.is_free() {
+                    let is_temporary = if by_pointer { event.frees_latest() } else { latest == info };
+                    stretch.temporary += u64::from(is_temporary);
+                    latest = 0;
+                } else {
+                    stretch.allocations += 1;
+                    latest = info;
+                }
+                if live > stretch.max_live {
+                    stretch.max_live = live;
+                    stretch.max_at = first + at as u64 + 1;
+                }
+            }
+        });
+        (self.live, self.latest) = (live, latest);
+        stretch
+    }
+}
+
+/// What an event does to the bytes alive.
+fn change(event: Event, sizes: &[u64]) -> i64 {
+    let size = sizes[event.info().index()].cast_signed();
+    if event.is_free() { size.wrapping_neg() } else { size }
+}
+
+/// Bytes of each site alive after so many events, for each entry of `moments`, which rise.
+fn live_of_sites(heap: &NativeHeap, moments: &[u64], sites: &[CallSite]) -> Vec<SiteTimeline> {
+    if sites.is_empty() {
+        return Vec::new();
+    }
+    let mut number_of_site = vec![sites.len() as u32; heap.site_count()];
+    for (at, site) in sites.iter().enumerate() {
+        number_of_site[heap.site(site.ip).0 as usize] = at as u32;
+    }
+    let site_of_stack: Vec<u32> = heap
+        .stacks
+        .iter()
+        .map(|&stack| number_of_site[heap.site(heap.ip(heap.visible(stack))).0 as usize])
+        .collect();
+    let sizes = heap.trace.infos.sizes();
+    // The last one is for all other sites.
+    let mut live = vec![0_i64; sites.len() + 1];
+    let empty = |site: &CallSite| SiteTimeline { ip: site.ip, live: Vec::with_capacity(moments.len()) };
+    let mut all: Vec<SiteTimeline> = sites.iter().map(empty).collect();
+    let mut done = 0;
+    for &moment in moments {
+        heap.trace.events.replay(done..moment, |_, run| {
+            for event in run {
+                let site = site_of_stack[heap.stack_of_info[event.info().index()] as usize];
+                let live = &mut live[site as usize];
+                *live = live.wrapping_add(change(*event, sizes));
+            }
+        });
+        done = moment;
+        all.iter_mut().zip(&live).for_each(|(site, &live)| site.live.push(live));
+    }
+    all
+}
