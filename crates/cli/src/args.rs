@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use twinheap_capture::{Target, TargetError};
 
 use crate::demo::DemoArgs;
+use crate::verbs::convert::ConvertArgs;
 use crate::verbs::serve::ServeArgs;
 
 /// Explains the heap of a Node.js process: what fills it, what holds it, what changed.
@@ -77,6 +78,8 @@ pub(crate) enum Verb {
     Dominators(DominatorsArgs),
     /// Duplicate strings and the largest strings
     Strings(StringsArgs),
+    /// Write a native trace or profile in the format of another tool
+    Convert(ConvertArgs),
     /// Write all nodes with their computed sizes as a table
     Export(ExportArgs),
     /// Replace the texts and numbers in a snapshot, so that it can be shared

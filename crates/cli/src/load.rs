@@ -8,7 +8,7 @@ use twinheap_snapshot::{
     Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, Snapshot,
     parse_sampling_profile, sniff,
 };
-use twinheap_trace::{Trace, is_heaptrack};
+use twinheap_trace::{Profile, ProfileFormat, Trace, is_heaptrack, read_profile, sniff_profile};
 
 use crate::args::Global;
 use crate::failure::{DAMAGED, Failure};
@@ -21,6 +21,7 @@ pub(crate) enum Loaded {
     Heap(Box<LoadedHeap>),
     Sampling(SamplingProfile, Notes),
     Native(Box<Trace>, Notes),
+    Profile(Box<Profile>, Notes),
 }
 
 /// An analysed snapshot.
@@ -88,6 +89,7 @@ pub(crate) fn load(path: &Path, global: &Global, progress: &Progress) -> anyhow:
         Loaded::Heap(loaded) => Ok(*loaded),
         Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
         Loaded::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
+        Loaded::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE).into()),
     }
 }
 
@@ -103,6 +105,7 @@ pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> any
         }
         Parsed::Sampling(profile, notes) => Loaded::Sampling(profile, notes),
         Parsed::Native(trace, notes) => Loaded::Native(trace, notes),
+        Parsed::Profile(profile, notes) => Loaded::Profile(profile, notes),
     })
 }
 
@@ -115,11 +118,13 @@ pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow
         Parsed::Snapshot(snapshot, notes) => Ok((*snapshot, notes)),
         Parsed::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
         Parsed::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
+        Parsed::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE).into()),
     }
 }
 
 const A_PROFILE: &str = "a sampling heap profile";
 const A_TRACE: &str = "a recording of native allocations";
+const A_HEAP_PROFILE: &str = "a profile of native allocations";
 
 fn not_a_snapshot(notes: &Notes, what: &str) -> Failure {
     Failure::new(format!("`{}` is {what}, and this needs a heap snapshot", notes.file))
@@ -131,6 +136,7 @@ enum Parsed {
     Snapshot(Box<Snapshot>, Notes),
     Sampling(SamplingProfile, Notes),
     Native(Box<Trace>, Notes),
+    Profile(Box<Profile>, Notes),
 }
 
 /// What takes the bytes, once the first of them told what they are.
@@ -139,6 +145,8 @@ enum Reader<'a> {
     /// Small, and read as a whole: the sampling profile's tokens nest.
     Sampling(Vec<u8>),
     Native(Box<twinheap_trace::Parser>),
+    /// Small too: one line or record a stack.
+    Profile(ProfileFormat, Vec<u8>),
 }
 
 impl Reader<'_> {
@@ -147,6 +155,7 @@ impl Reader<'_> {
             Reader::Snapshot(parser) => parser.feed(chunk).map_err(|e| parse_failure(name, &e))?,
             Reader::Sampling(text) => text.extend_from_slice(chunk),
             Reader::Native(parser) => parser.feed(chunk).map_err(|e| trace_failure(name, &e))?,
+            Reader::Profile(_, bytes) => bytes.extend_from_slice(chunk),
         }
         Ok(())
     }
@@ -167,6 +176,10 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
             reader = Reader::Native(Box::default());
         } else if taken == 0 && sniff(chunk) == FileKind::SamplingProfile {
             reader = Reader::Sampling(Vec::new());
+        } else if taken == 0
+            && let Some(format) = sniff_profile(chunk)
+        {
+            reader = Reader::Profile(format, Vec::new());
         }
         taken += chunk.len() as u64;
         reader.feed(chunk, &name)?;
@@ -198,6 +211,22 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
                 broken.into_iter().chain(parsed.damage.iter().map(ToString::to_string)).collect();
             let notes = Notes::new(name, &damage);
             Ok(Parsed::Native(Box::new(parsed.trace), notes))
+        }
+        Reader::Profile(format, bytes) => {
+            let read = read_profile(format, &bytes).map_err(|error| {
+                let what = format!("can't read `{name}`: {error}");
+                match &broken {
+                    Some(broken) => Failure::new(format!("{what}; {broken}")),
+                    None => Failure::new(what),
+                }
+            })?;
+            progress.note_reading("reading and parsing", began.elapsed(), taken);
+            let broken = broken.map(|what| format!("{what} (byte {taken})"));
+            let damage: Vec<String> =
+                broken.into_iter().chain(read.damage.iter().map(ToString::to_string)).collect();
+            let mut notes = Notes::new(name, &damage);
+            notes.warnings.extend(read.notes);
+            Ok(Parsed::Profile(Box::new(read.profile), notes))
         }
     }
 }

@@ -14,6 +14,7 @@ mod load;
 mod memory;
 mod output;
 mod progress;
+mod sink;
 mod verbs;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
         Verb::Path(args) => verbs::path::run(args, global, output),
         Verb::Dominators(args) => verbs::dominators::run(args, global, output),
         Verb::Strings(args) => verbs::strings::run(args, global, output),
+        Verb::Convert(args) => verbs::convert::run(args, global, output),
         Verb::Export(args) => verbs::export::run(args, global, output),
         Verb::Redact(args) => verbs::redact::run(args, global, output),
         Verb::Ps(args) => verbs::ps::run(args, global, output),

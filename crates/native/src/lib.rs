@@ -12,6 +12,8 @@
 mod cost;
 mod heap;
 mod histogram;
+mod profile;
+mod profile_stacks;
 mod sites;
 mod stacks;
 mod suppressions;
@@ -20,6 +22,8 @@ mod tree;
 pub use cost::{Cost, Costs, Measure, StackCost, Totals};
 pub use heap::{FrameView, NativeHeap};
 pub use histogram::{SizeCount, histogram};
+pub use profile::profile;
+pub use profile_stacks::{ProfileStack, profile_stacks};
 pub use sites::{CallSite, CallSites, call_sites};
 pub use stacks::{MergedStack, merged_stacks};
 pub use suppressions::{SuppressionHits, Suppressions, pattern_matches};

@@ -3,10 +3,10 @@
 use twinheap_jsheap::{Work, allocation_sites, class_rows, intervals, sampled_functions, statistics};
 use twinheap_native::{NativeHeap, Suppressions};
 use twinheap_report::{
-    NativeView, SummaryView, native_json, native_text, sampling_json, sampling_text, summary_json,
-    summary_text,
+    NativeView, ProfileView, SummaryView, native_json, native_text, profile_json, profile_text,
+    sampling_json, sampling_text, summary_json, summary_text,
 };
-use twinheap_trace::Trace;
+use twinheap_trace::{Profile, Trace};
 
 use crate::args::{Global, SummaryArgs};
 use crate::load::{Loaded, Notes, load_any, resources};
@@ -37,6 +37,10 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
             return Ok(notes.conclude(output));
         }
         Loaded::Native(trace, notes) => return run_native(*trace, notes, &progress, args, global, output),
+        Loaded::Profile(profile, notes) => {
+            progress.finish(global, output)?;
+            return run_profile(&profile, &notes, args, global, output);
+        }
     };
     let heap = &loaded.heap;
     let mut selection = Selection::from_args(&args.filter, heap, global, output)?;
@@ -96,6 +100,23 @@ fn run_native(
         output.json(&native_json(&view(most.max(STACKS))))?;
     } else {
         output.text(&native_text(&view(most), &output.style))?;
+    }
+    Ok(notes.conclude(output))
+}
+
+fn run_profile(
+    profile: &Profile,
+    notes: &Notes,
+    args: &SummaryArgs,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<u8> {
+    let most = args.limit.unwrap_or(CALL_SITES);
+    let view = |most| ProfileView { profile, file: &notes.file, warnings: &notes.warnings, most };
+    if global.json {
+        output.json(&profile_json(&view(most.max(STACKS))))?;
+    } else {
+        output.text(&profile_text(&view(most), &output.style))?;
     }
     Ok(notes.conclude(output))
 }
