@@ -201,7 +201,9 @@ impl ExportFormat {
         let held = self.holds(profile, by);
         let missing: Vec<&str> =
             profile.samples.costs().filter(|cost| !held.contains(cost)).map(CostType::word).collect();
-        if !missing.is_empty() {
+        if self == ExportFormat::Folded && !missing.is_empty() {
+            lost.push(format!("folded keeps one cost, which is {}", by.word()));
+        } else if !missing.is_empty() {
             lost.push(format!("{} keeps no {}", self.name(), missing.join(", ")));
         }
         if !profile.snapshots.is_empty() && !matches!(self, ExportFormat::Massif) {
@@ -219,7 +221,7 @@ impl ExportFormat {
         }
         if self == ExportFormat::Folded && is_any(&|frame| !frame.function.is_zero() && !frame.file.is_zero())
         {
-            lost.push("folded keeps names of functions, and no files and lines".to_owned());
+            lost.push("folded keeps names of functions, without files and lines".to_owned());
         }
         let negative = |cost: &CostType| {
             profile.samples.column(*cost).is_some_and(|column| column.iter().any(|&value| value < 0))

@@ -258,6 +258,10 @@ fn samples(columns: &[CostType], end: Option<&Snapshot>, peak: Option<&Snapshot>
 /// massif's own threshold: nodes below so many percent of a snapshot's bytes are put together.
 pub const MASSIF_THRESHOLD: f64 = 1.0;
 
+/// Frames of a stack that are written, from its leaf on: each level takes one more space of indent, so that a stack of
+/// thousands would take megabytes. massif itself stops at 200 at most.
+pub(super) const DEEPEST: usize = 500;
+
 /// Writes the snapshots, or the peak alone if there are none; nodes below `threshold` percent are put together.
 ///
 /// `ms_print` knows three units of time: others are taken as milliseconds if they are a time, and left out if not.
@@ -334,7 +338,7 @@ impl<'a> Tree<'a> {
         for &(stack, bytes) in &snapshot.stacks {
             let mut node = 0_u32;
             nodes[0].1 = nodes[0].1.saturating_add(bytes);
-            for frame in profile.stacks.frames(stack) {
+            for frame in profile.stacks.frames(stack).take(DEEPEST) {
                 let next = nodes.len() as u32;
                 let child = *known.entry((node, frame)).or_insert(next);
                 if child == next {

@@ -451,7 +451,13 @@ pub fn write_pprof(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let columns: Vec<&[i64]> = types.iter().filter_map(|&&(cost, ..)| profile.samples.column(cost)).collect();
     types.iter().for_each(|(_, name, unit)| writer.value_type(1, name, unit));
     let meta = &profile.meta;
-    for mapping in &meta.mappings {
+    let executable = executable(profile);
+    let is_executable = |mapping: &&Mapping| Some(mapping.file) == executable;
+    let (first, rest): (Vec<_>, Vec<_>) = meta.mappings.iter().partition(is_executable);
+    if let Some(file) = executable.filter(|_| first.is_empty()) {
+        writer.mapping(profile, &Mapping { file, ..Mapping::default() });
+    }
+    for mapping in first.into_iter().chain(rest) {
         writer.mapping(profile, mapping);
     }
     let mut locations_of: FxHashMap<StackId, Vec<u64>> = FxHashMap::default();
@@ -491,6 +497,15 @@ pub fn write_pprof(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         writer.out.bytes(6, text);
     }
     out.write_all(&writer.out.0)
+}
+
+/// The main executable's name: tools take the first mapping for it. The first word of the command names it.
+fn executable(profile: &Profile) -> Option<StringId> {
+    let base = |path: &[u8]| path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
+    let command = profile.meta.command.split(|&byte| byte == b' ').next().filter(|word| !word.is_empty())?;
+    let wanted = base(command);
+    let mut modules = profile.frames.iter().map(|(_, frame)| frame.module).filter(|id| !id.is_zero());
+    modules.find(|&id| base(profile.strings.get(id)) == wanted)
 }
 
 /// The places of a stack, leaf first.

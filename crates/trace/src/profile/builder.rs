@@ -25,8 +25,8 @@ pub struct ProfileBuilder {
 
 /// Frames for each byte of a file, and some for a small one: in no format does a frame of a stack take less than
 /// half a byte, save where one address stands for several inlined functions.
-const FRAMES_PER_BYTE: u64 = 16;
-const NODES_PER_BYTE: u64 = 4;
+const FRAMES_PER_BYTE: u64 = 4;
+const NODES_PER_BYTE: u64 = 2;
 const FRAMES_OF_SMALL: u64 = 1 << 16;
 
 impl ProfileBuilder {

@@ -126,6 +126,16 @@ impl Stacks {
         })
     }
 
+    /// Frames of the deepest stack.
+    pub(crate) fn deepest(&self) -> usize {
+        let mut depths = vec![0; self.len()];
+        for at in 1..self.len() {
+            // A parent stands before its children.
+            depths[at] = depths[self.parent[at].index()] + 1;
+        }
+        depths.into_iter().max().unwrap_or(0)
+    }
+
     pub(super) fn push(&mut self, frame: FrameId, parent: StackId) -> StackId {
         self.frame.push(frame);
         self.parent.push(parent);
