@@ -209,6 +209,9 @@ impl ExportFormat {
         if !profile.snapshots.is_empty() && !matches!(self, ExportFormat::Massif) {
             lost.push(format!("{} keeps no series over time", self.name()));
         }
+        if self == ExportFormat::Massif {
+            lost.extend(massif::losses(profile));
+        }
         let is_any =
             |has: &dyn Fn(&crate::profile::ProfileFrame) -> bool| profile.frames.iter().any(|(_, f)| has(&f));
         if matches!(self, ExportFormat::Massif | ExportFormat::Dhat)

@@ -166,13 +166,17 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global, output: &Output) -> anyho
         check_target(target)?;
     }
     let progress = Progress::new(global);
-    let (source, notes) = load_source(args, format, &progress, global)?;
+    let Input { source, notes, suppressed } = load_source(args, format, &progress, global)?;
     let by = cost_to_write(args, format, &source)?;
     progress.finish(global, output)?;
-    let losses = match &source {
+    let mut losses = match &source {
         Source::Trace(trace, _) => heaptrack_losses(trace),
         Source::Profile(profile) => format.exported().losses(profile, by),
     };
+    if suppressed != 0 {
+        let size = output.style.size(suppressed.unsigned_abs());
+        losses.push(format!("{size} of suppressed leaks are not among what is leaked"));
+    }
     if to_stdout {
         let mut sink = Sink::plain(io::stdout().lock());
         write(&source, format, by, &notes, &mut sink)
@@ -187,6 +191,13 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global, output: &Output) -> anyho
         output.note(&format!("{}: {lost}", notes.file));
     }
     Ok(notes.conclude(output))
+}
+
+struct Input {
+    source: Source,
+    notes: Notes,
+    /// Bytes of leaks that are suppressed, and not in the costs.
+    suppressed: i64,
 }
 
 /// An error of writing is one of the target; one of the content explains itself.
@@ -205,7 +216,8 @@ fn load_source(
     format: Format,
     progress: &Progress,
     global: &Global,
-) -> anyhow::Result<(Source, Notes)> {
+) -> anyhow::Result<Input> {
+    let whole = |source, notes| Ok(Input { source, notes, suppressed: 0 });
     let has_range = args.from.is_some() || args.to.is_some();
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let range = || args.from.map_or(0, millis)..args.to.map_or(u64::MAX, millis);
@@ -213,7 +225,7 @@ fn load_source(
         Loaded::Native(trace, notes) => {
             let range = has_range.then(range);
             if format == Format::Heaptrack {
-                return Ok((Source::Trace(trace, range), notes));
+                return whole(Source::Trace(trace, range), notes);
             }
             let (events, size) = (trace.events.len(), trace.events.size());
             let work = Work { nodes: 0, edges: 0, bytes: size };
@@ -223,12 +235,12 @@ fn load_source(
             let work = Work { nodes: events, edges: 0, bytes: 3 * size };
             let profile = progress.pass("costs", work, || {
                 let costs = heap.costs(range.as_ref(), &suppressions);
-                profile(&heap, &costs, range.as_ref())
+                profile(&heap, &costs, range.as_ref()).map(|profile| (profile, costs.total.suppressed))
             });
-            let profile = profile.map_err(|_| {
+            let (profile, suppressed) = profile.map_err(|_| {
                 Failure::new(format!("`{}` has more stacks than can be numbered", notes.file))
             })?;
-            Ok((Source::Profile(Box::new(profile)), notes))
+            Ok(Input { source: Source::Profile(Box::new(profile)), notes, suppressed })
         }
         Loaded::Profile(_, notes) if has_range => {
             let what =
@@ -242,7 +254,7 @@ fn load_source(
             );
             Err(Failure::new(what).hint("pprof, folded and speedscope hold costs of stacks").into())
         }
-        Loaded::Profile(profile, notes) => Ok((Source::Profile(profile), notes)),
+        Loaded::Profile(profile, notes) => whole(Source::Profile(profile), notes),
         Loaded::Heap(loaded) => Err(not_native(&loaded.notes, "a JS heap snapshot").into()),
         Loaded::Sampling(_, notes) => Err(not_native(&notes, "a sampling profile of the JS heap").into()),
     }

@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use rustc_hash::FxHashMap;
 
 use super::lines::{Line, Lines, Wrongs, cost, decimal};
-use super::{Failure, ReadProfile, frame_text};
+use super::{ExportError, Failure, ReadProfile, frame_text};
 use crate::ids::{FrameId, StackId};
 use crate::profile::{CostType, Detail, Profile, ProfileBuilder, ProfileClock, ProfileFrame, Snapshot};
 
@@ -267,9 +267,12 @@ pub(super) const DEEPEST: usize = 500;
 /// `ms_print` knows three units of time: others are taken as milliseconds if they are a time, and left out if not.
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write_massif(profile: &Profile, threshold: f64, out: &mut dyn Write) -> io::Result<()> {
+/// If it is not known what was alive, and those of `out`.
+pub fn write_massif(profile: &Profile, threshold: f64, out: &mut dyn Write) -> Result<(), ExportError> {
     let meta = &profile.meta;
+    if profile.snapshots.is_empty() && single_cost(profile).is_none() {
+        return Err(ExportError::Missing { format: "massif", needed: "bytes that are alive" });
+    }
     let line = |text: &[u8]| String::from_utf8_lossy(text).replace(['\n', '\r'], " ");
     writeln!(out, "desc: {}", line(&meta.description))?;
     writeln!(out, "cmd: {}", if meta.command.is_empty() { "?".to_owned() } else { line(&meta.command) })?;
@@ -306,10 +309,29 @@ pub fn write_massif(profile: &Profile, threshold: f64, out: &mut dyn Write) -> i
     Ok(())
 }
 
+/// What a file of this profile lacks or has otherwise.
+pub(super) fn losses(profile: &Profile) -> Vec<String> {
+    let mut lost =
+        vec![format!("massif puts together what holds less than {MASSIF_THRESHOLD} % of a snapshot")];
+    if profile.stacks.deepest() > DEEPEST {
+        lost.push(format!("massif keeps {DEEPEST} frames of a stack"));
+    }
+    if profile.snapshots.is_empty() && single_cost(profile) == Some(CostType::LiveBytes) {
+        lost.push("the peak is unknown: what is alive at the end stands for it".to_owned());
+    }
+    lost
+}
+
+/// The cost that makes the only snapshot of a profile without a series.
+fn single_cost(profile: &Profile) -> Option<CostType> {
+    let costs = [CostType::PeakBytes, CostType::LiveBytes];
+    costs.into_iter().find(|&cost| profile.samples.column(cost).is_some())
+}
+
 /// The peak as the only snapshot; what is alive at the end if the peak is unknown.
 fn single(profile: &Profile) -> Snapshot {
     let samples = &profile.samples;
-    let column = samples.column(CostType::PeakBytes).or_else(|| samples.column(CostType::LiveBytes));
+    let column = single_cost(profile).and_then(|cost| samples.column(cost));
     let mut stacks: Vec<(StackId, u64)> = Vec::new();
     for (&stack, &bytes) in samples.stacks().iter().zip(column.unwrap_or_default()) {
         stacks.extend(u64::try_from(bytes).ok().filter(|&bytes| bytes > 0).map(|bytes| (stack, bytes)));
