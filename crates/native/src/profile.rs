@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 use twinheap_trace::{
-    CostType, Detail, FrameId, FrameKind, IpId, Profile, ProfileBuilder, ProfileClock, ProfileFrame,
-    Snapshot, StackId, TooLarge, TraceId,
+    CostType, Detail, FrameId, IpId, Profile, ProfileBuilder, ProfileClock, ProfileFrame, Snapshot, StackId,
+    TooLarge, TraceId, kind_of_names,
 };
 
 use crate::cost::{Costs, StackCost};
@@ -166,7 +166,7 @@ fn frames(heap: &NativeHeap, node: TraceId, builder: &mut ProfileBuilder) -> Vec
                 column: 0,
                 address: view.address,
                 is_inlined: view.is_inlined,
-                kind: FrameKind::of_names(view.function, view.module),
+                kind: kind_of_names(view.function, view.module),
             };
             builder.frame(frame)
         })

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use twinheap_native::{ProfileStack, profile_stacks};
-use twinheap_trace::{CostType, Detail, Profile, ProfileFrame, Snapshot};
+use twinheap_trace::{CostType, Detail, FrameKind, Profile, ProfileFrame, Snapshot};
 
 use crate::names::{clean, json_bytes};
 use crate::native::{file_name, short_name, signed};
@@ -157,7 +157,7 @@ fn stack_json<'a>(profile: &'a Profile, stack: &ProfileStack) -> StackJson<'a> {
         line: (frame.line > 0).then_some(frame.line),
         column: (frame.column > 0).then_some(frame.column),
         inlined: frame.is_inlined,
-        kind: frame.kind.word(),
+        kind: kind_word(frame.kind),
         // The only thing there is to say about a frame without a name.
         address: (frame.function.is_zero() && frame.address > 0).then_some(frame.address),
     };
@@ -169,6 +169,15 @@ fn stack_json<'a>(profile: &'a Profile, stack: &ProfileStack) -> StackJson<'a> {
         leaked: stack.cost(CostType::LiveBytes),
         weight: stack.cost(CostType::Weight),
         frames: frames(profile, stack).map(frame).collect(),
+    }
+}
+
+fn kind_word(kind: FrameKind) -> &'static str {
+    match kind {
+        FrameKind::Native => "native",
+        FrameKind::Js => "js",
+        FrameKind::Builtin => "builtin",
+        FrameKind::Unknown => "unknown",
     }
 }
 

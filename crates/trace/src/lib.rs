@@ -39,7 +39,7 @@ pub use ids::{FrameId, InfoIdx, IpId, StackId, StringId, TraceId};
 pub use parser::{Parsed, Parser};
 pub use profile::{
     CostType, Detail, FrameKind, Frames, Mapping, Profile, ProfileBuilder, ProfileClock, ProfileFrame,
-    ProfileMeta, Samples, Snapshot, Stacks, TooLarge,
+    ProfileMeta, Samples, Snapshot, Stacks, TooLarge, kind_of_names,
 };
 pub use sniff::is_heaptrack;
 pub use strings::Strings;

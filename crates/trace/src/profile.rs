@@ -9,7 +9,7 @@ mod kind;
 pub use builder::{ProfileBuilder, TooLarge};
 pub use costs::{CostType, Samples};
 pub use frames::{Frames, ProfileFrame, Stacks};
-pub use kind::FrameKind;
+pub use kind::{FrameKind, kind_of_names};
 
 use crate::formats::ProfileFormat;
 use crate::ids::{StackId, StringId};

@@ -39,10 +39,10 @@ pub(crate) struct ConvertArgs {
     /// Which cost folded stacks have [default: the first of those listed that is known]
     #[arg(long, value_enum, value_name = "COST")]
     pub(crate) by: Option<By>,
-    /// Only what happened from this time on, such as 2s or 1m30s after the recording began
+    /// Only what happened from this time on: seconds since the recording began, or with a unit, such as 250ms or 2m
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) from: Option<Duration>,
-    /// Only what happened before this time
+    /// Only what happened up to this time, itself not included
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) to: Option<Duration>,
 }
@@ -135,10 +135,10 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     if Format::from_str(text, true).is_ok() {
         return Err(format!("`{text}` is a format and no time; use --format {text}"));
     }
-    if text == "0" {
-        return Ok(Duration::ZERO);
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
     }
-    humantime::parse_duration(text).map_err(|error| format!("{error}; times look like 2s or 1m30s"))
+    humantime::parse_duration(text).map_err(|error| format!("{error}; times look like 2.5, 250ms or 1m30s"))
 }
 
 /// What there is to write.
@@ -347,7 +347,8 @@ mod tests {
 
     #[test]
     fn times_are_no_formats() {
-        assert_eq!(parse_time("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_time("2.5"), Ok(Duration::from_millis(2500)));
+        assert!(parse_time("-1").is_err() && parse_time("nan").is_err());
         assert_eq!(parse_time("1m30s"), Ok(Duration::from_secs(90)));
         assert!(parse_time("massif").is_err_and(|error| error.contains("--format massif")));
         assert!(parse_time("5 bananas").is_err());

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::lines::{Lines, Wrongs, cost, decimal};
 use super::{ExportError, Failure, ReadProfile};
 use crate::ids::{FrameId, StackId};
-use crate::profile::{CostType, FrameKind, Profile, ProfileBuilder, ProfileFrame};
+use crate::profile::{CostType, Profile, ProfileBuilder, ProfileFrame, kind_of_names};
 
 const NO_NUMBER: &str = "a line does not end with a number";
 
@@ -35,7 +35,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ReadProfile, Failure> {
         frames.clear();
         for name in stack.split(|&byte| byte == b';').filter(|name| !name.is_empty()) {
             let name = unescape(name);
-            let kind = FrameKind::of_names(&name, b"");
+            let kind = kind_of_names(&name, b"");
             frames.push(ProfileFrame { function: builder.string(&name), kind, ..ProfileFrame::default() });
         }
         frames.reverse();

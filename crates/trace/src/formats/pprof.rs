@@ -2,12 +2,12 @@
 //! sample types `alloc_objects`, `alloc_space`, `inuse_objects`, `inuse_space`. For what those have no name for there
 //! are more sample types, which every tool shows.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use rustc_hash::FxHashMap;
 
 use super::protobuf::{Broken, Field, Fields, Message, Value, numbers};
-use super::{Failure, ReadProfile};
+use super::{ExportError, Failure, ReadProfile};
 use crate::damage::Damage;
 use crate::ids::{FrameId, StackId, StringId};
 use crate::profile::{CostType, Mapping, Profile, ProfileBuilder, ProfileClock, ProfileFrame};
@@ -213,13 +213,12 @@ struct Reader<'t, 'a> {
 
 impl Reader<'_, '_> {
     fn wrong(&mut self, offset: usize, what: &str) {
-        match self.damage.iter_mut().find(|damage| damage.what == what) {
-            Some(damage) => damage.count += 1,
-            // A binary file has no lines: all of it is the first.
-            None => {
-                self.damage.push(Damage { line: 1, offset: offset as u64, count: 1, what: what.to_owned() })
-            }
+        if let Some(known) = self.damage.iter_mut().find(|damage| damage.what == what) {
+            known.count += 1;
+            return;
         }
+        // A binary file has no lines: all of it is the first.
+        self.damage.push(Damage { line: 1, offset: offset as u64, count: 1, what: what.to_owned() });
     }
 
     fn meta(&mut self) {
@@ -442,8 +441,11 @@ impl Writer {
 /// Writes all costs of a profile, uncompressed. Tools expect the file gzipped, as `.pb.gz`, and take it plain too.
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write_pprof(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+/// If there are no costs, and those of `out`.
+pub fn write_pprof(profile: &Profile, out: &mut dyn Write) -> Result<(), ExportError> {
+    if profile.samples.costs().next().is_none() {
+        return Err(ExportError::Missing { format: "pprof", needed: "costs of stacks" });
+    }
     let has_names = profile.frames.iter().any(|(_, frame)| !frame.function.is_zero());
     let mut writer = Writer { has_names, ..Writer::default() };
     writer.string(b"");
@@ -496,7 +498,8 @@ pub fn write_pprof(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     for text in &writer.strings {
         writer.out.bytes(6, text);
     }
-    out.write_all(&writer.out.0)
+    out.write_all(&writer.out.0)?;
+    Ok(())
 }
 
 /// The main executable's name: tools take the first mapping for it. The first word of the command names it.

@@ -116,6 +116,6 @@ impl ProfileBuilder {
     /// The kind of a frame by its names.
     pub(crate) fn kind(&self, function: StringId, module: StringId) -> FrameKind {
         let strings = &self.profile.strings;
-        FrameKind::of_names(strings.get(function), strings.get(module))
+        super::kind_of_names(strings.get(function), strings.get(module))
     }
 }
