@@ -9,6 +9,7 @@ use twinheap_capture::{Target, TargetError};
 
 use crate::demo::DemoArgs;
 use crate::verbs::flamegraph::FlamegraphArgs;
+use crate::verbs::convert::ConvertArgs;
 use crate::verbs::serve::ServeArgs;
 
 pub(crate) mod native;
@@ -89,6 +90,8 @@ pub(crate) enum Verb {
     Histogram(HistogramArgs),
     /// Native trace: bytes alive, calls, temporary blocks and RSS over time
     Timeline(TimelineArgs),
+    /// Write a native trace or profile in the format of another tool
+    Convert(ConvertArgs),
     /// Write all nodes with their computed sizes as a table
     Export(ExportArgs),
     /// Draw the stacks of a native trace: a page or picture with zoom and search

@@ -8,7 +8,9 @@ use twinheap_snapshot::{
     Damage, FileKind, NodeIdx, Options, ParseError, Parser, SamplingProfile, Section, Snapshot,
     parse_sampling_profile, sniff,
 };
-use twinheap_trace::{Trace, heaptrace, is_heaptrace, is_heaptrack};
+use twinheap_trace::{
+    Profile, ProfileFormat, Trace, heaptrace, is_heaptrace, is_heaptrack, read_profile, sniff_profile,
+};
 
 use crate::args::Global;
 use crate::failure::{DAMAGED, Failure};
@@ -21,6 +23,7 @@ pub(crate) enum Loaded {
     Heap(Box<LoadedHeap>),
     Sampling(SamplingProfile, Notes),
     Native(Box<Trace>, Notes),
+    Profile(Box<Profile>, Notes),
 }
 
 /// An analysed snapshot.
@@ -88,6 +91,7 @@ pub(crate) fn load(path: &Path, global: &Global, progress: &Progress) -> anyhow:
         Loaded::Heap(loaded) => Ok(*loaded),
         Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
         Loaded::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
+        Loaded::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE).into()),
     }
 }
 
@@ -103,6 +107,7 @@ pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> any
         }
         Parsed::Sampling(profile, notes) => Loaded::Sampling(profile, notes),
         Parsed::Native(trace, notes) => Loaded::Native(trace, notes),
+        Parsed::Profile(profile, notes) => Loaded::Profile(profile, notes),
     })
 }
 
@@ -115,6 +120,7 @@ pub(crate) fn parse(path: &Path, global: &Global, progress: &Progress) -> anyhow
         Parsed::Snapshot(snapshot, notes) => Ok((*snapshot, notes)),
         Parsed::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
         Parsed::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
+        Parsed::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE).into()),
     }
 }
 
@@ -141,6 +147,7 @@ fn not_a_trace(notes: &Notes, what: &str) -> Failure {
 
 const A_PROFILE: &str = "a sampling heap profile";
 const A_TRACE: &str = "a recording of native allocations";
+const A_HEAP_PROFILE: &str = "a profile of native allocations";
 
 fn not_a_snapshot(notes: &Notes, what: &str) -> Failure {
     Failure::new(format!("`{}` is {what}, and this needs a heap snapshot", notes.file))
@@ -152,6 +159,7 @@ enum Parsed {
     Snapshot(Box<Snapshot>, Notes),
     Sampling(SamplingProfile, Notes),
     Native(Box<Trace>, Notes),
+    Profile(Box<Profile>, Notes),
 }
 
 /// What takes the bytes, once the first of them told what they are.
@@ -161,6 +169,8 @@ enum Reader<'a> {
     Sampling(Vec<u8>),
     Heaptrack(Box<twinheap_trace::Parser>),
     Heaptrace(Box<heaptrace::Parser>),
+    /// Small too: one line or record a stack.
+    Profile(ProfileFormat, Vec<u8>),
 }
 
 impl Reader<'_> {
@@ -170,6 +180,7 @@ impl Reader<'_> {
             Reader::Sampling(text) => text.extend_from_slice(chunk),
             Reader::Heaptrack(parser) => parser.feed(chunk).map_err(|e| trace_failure(name, &e))?,
             Reader::Heaptrace(parser) => parser.feed(chunk).map_err(|e| trace_failure(name, &e))?,
+            Reader::Profile(_, bytes) => bytes.extend_from_slice(chunk),
         }
         Ok(())
     }
@@ -192,6 +203,10 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
             reader = Reader::Heaptrace(Box::default());
         } else if taken == 0 && sniff(chunk) == FileKind::SamplingProfile {
             reader = Reader::Sampling(Vec::new());
+        } else if taken == 0
+            && let Some(format) = sniff_profile(chunk)
+        {
+            reader = Reader::Profile(format, Vec::new());
         }
         taken += chunk.len() as u64;
         reader.feed(chunk, &name)?;
@@ -224,6 +239,22 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
             let parsed = parser.finish().map_err(|e| trace_failure(&name, &e))?;
             progress.note_reading("reading and parsing", began.elapsed(), taken);
             Ok(native(name, parsed, broken.map(|what| format!("{what} (byte {taken})"))))
+        }
+        Reader::Profile(format, bytes) => {
+            let read = read_profile(format, &bytes).map_err(|error| {
+                let what = format!("can't read `{name}`: {error}");
+                match &broken {
+                    Some(broken) => Failure::new(format!("{what}; {broken}")),
+                    None => Failure::new(what),
+                }
+            })?;
+            progress.note_reading("reading and parsing", began.elapsed(), taken);
+            let broken = broken.map(|what| format!("{what} (byte {taken})"));
+            let damage: Vec<String> =
+                broken.into_iter().chain(read.damage.iter().map(ToString::to_string)).collect();
+            let mut notes = Notes::new(name, &damage);
+            notes.warnings.extend(read.notes);
+            Ok(Parsed::Profile(Box::new(read.profile), notes))
         }
     }
 }

@@ -14,6 +14,7 @@ mod load;
 mod memory;
 mod output;
 mod progress;
+mod sink;
 mod verbs;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
         Verb::Tree(args) => verbs::tree::run(args, global, output),
         Verb::Histogram(args) => verbs::histogram::run(args, global, output),
         Verb::Timeline(args) => verbs::timeline::run(args, global, output),
+        Verb::Convert(args) => verbs::convert::run(args, global, output),
         Verb::Export(args) => verbs::export::run(args, global, output),
         Verb::Flamegraph(args) => verbs::flamegraph::run(args, global, output),
         Verb::Redact(args) => verbs::redact::run(args, global, output),

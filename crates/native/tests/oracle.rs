@@ -7,6 +7,8 @@
     reason = "what can't be unwrapped is a failed test, with its place in the message"
 )]
 
+#[path = "oracle/exports.rs"]
+mod exports;
 #[path = "oracle/heaptrack.rs"]
 mod heaptrack;
 #[path = "oracle/random.rs"]

@@ -12,6 +12,7 @@ mod names;
 mod native;
 mod objects;
 mod paths;
+mod profile;
 mod sampling;
 mod strings;
 mod style;
@@ -35,6 +36,7 @@ pub use paths::{
     MergedView, NoPath, RetainerNode, merged_json, merged_text, path_json, path_text, retainers_json,
     retainers_text,
 };
+pub use profile::{ProfileView, profile_json, profile_text};
 pub use sampling::{sampling_json, sampling_text};
 pub use strings::{StringsView, strings_json, strings_text};
 pub use style::Style;

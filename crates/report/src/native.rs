@@ -520,12 +520,12 @@ pub(crate) fn short_name(name: &str) -> String {
     out
 }
 
-fn file_name(path: &[u8]) -> String {
+pub(crate) fn file_name(path: &[u8]) -> String {
     String::from_utf8_lossy(path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)).into_owned()
 }
 
 /// A size that may be negative, as where a stretch of time frees what was there before.
-fn signed(style: &Style, bytes: i64) -> String {
+pub(crate) fn signed(style: &Style, bytes: i64) -> String {
     if bytes < 0 { style.signed_size(bytes) } else { style.size(bytes.unsigned_abs()) }
 }
 

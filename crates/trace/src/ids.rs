@@ -56,3 +56,12 @@ index! {
     /// A thread by the order in which the recorder met them, from 0. Numbers of the kernel occur again.
     ThreadNo
 }
+index! {
+    /// A frame of a [`Profile`](crate::Profile), from 0.
+    FrameId
+}
+index! {
+    /// A node of a [`Profile`](crate::Profile)'s tree of call stacks, and with it the stack from there to the root,
+    /// from 1; 0 is the empty stack.
+    StackId
+}

@@ -1,11 +1,9 @@
 //! `twinheap redact`.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Write};
-use std::path::Path;
+use std::io::{self, Read as _, Write as _};
 
 use anyhow::Context as _;
-use flate2::write::GzEncoder;
 use twinheap_capture::PartFile;
 use twinheap_snapshot::{RedactError, RedactStats, Redactor};
 
@@ -15,9 +13,8 @@ use crate::input::Input;
 use crate::load::two_threads;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::sink::Sink;
 
-/// The buffer in front of the file.
-const BUFFER: usize = 1 << 20;
 /// Input redacted at once: its output has to wait in memory.
 const PIECE: usize = 1 << 20;
 /// Bytes of a salt that nobody has to remember.
@@ -35,7 +32,7 @@ pub(crate) fn run(args: &RedactArgs, global: &Global, output: &Output) -> anyhow
     let progress = Progress::new(global);
     let context = || format!("can't write `{}`", target.display());
     let stats = if to_stdout {
-        let sink = Sink::Plain(BufWriter::with_capacity(BUFFER, Box::new(io::stdout().lock())));
+        let sink = Sink::plain(io::stdout().lock());
         let (stats, sink) = redact(input, redactor, sink, global, &progress)?;
         sink.finish().context("can't write to standard output")?;
         stats
@@ -53,48 +50,6 @@ pub(crate) fn run(args: &RedactArgs, global: &Global, output: &Output) -> anyhow
     Ok(0)
 }
 
-/// The written file, compressed as its name says.
-enum Sink<'a> {
-    Plain(BufWriter<Box<dyn Write + 'a>>),
-    Gzip(GzEncoder<BufWriter<File>>),
-    Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
-}
-
-impl<'a> Sink<'a> {
-    fn new(target: &Path, file: File) -> io::Result<Sink<'a>> {
-        Ok(match target.extension().and_then(|ending| ending.to_str()) {
-            Some("gz") => Sink::Gzip(GzEncoder::new(
-                BufWriter::with_capacity(BUFFER, file),
-                flate2::Compression::default(),
-            )),
-            Some("zst") => {
-                // Level 0 is zstd's default.
-                let mut encoder =
-                    zstd::stream::write::Encoder::new(BufWriter::with_capacity(BUFFER, file), 0)?;
-                encoder.include_checksum(true)?;
-                Sink::Zstd(encoder)
-            }
-            _ => Sink::Plain(BufWriter::with_capacity(BUFFER, Box::new(file))),
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Sink::Plain(out) => out.write_all(bytes),
-            Sink::Gzip(out) => out.write_all(bytes),
-            Sink::Zstd(out) => out.write_all(bytes),
-        }
-    }
-
-    fn finish(self) -> io::Result<()> {
-        match self {
-            Sink::Plain(mut out) => out.flush(),
-            Sink::Gzip(out) => out.finish()?.flush(),
-            Sink::Zstd(out) => out.finish()?.flush(),
-        }
-    }
-}
-
 /// Sends the whole input through.
 fn redact<'a>(
     input: Input,
@@ -110,7 +65,7 @@ fn redact<'a>(
     let broken = input.read(two_threads(global), &mut |chunk| {
         for piece in chunk.chunks(PIECE) {
             redactor.feed(piece, &mut out).map_err(|error| failure(&name, &error))?;
-            sink.write(&out).context("can't write the redacted snapshot")?;
+            sink.write_all(&out).context("can't write the redacted snapshot")?;
             out.clear();
             taken += piece.len() as u64;
             progress.bytes(&name, taken, size);
@@ -122,7 +77,7 @@ fn redact<'a>(
         return Err(Failure::new(what).hint("copy the file again from where it was taken").into());
     }
     let stats = redactor.finish(&mut out).map_err(|error| failure(&name, &error))?;
-    sink.write(&out).context("can't write the redacted snapshot")?;
+    sink.write_all(&out).context("can't write the redacted snapshot")?;
     Ok((stats, sink))
 }
 

@@ -2,10 +2,10 @@
 
 use twinheap_jsheap::{Work, allocation_sites, class_rows, intervals, sampled_functions, statistics};
 use twinheap_report::{
-    NativeView, SummaryView, native_json, native_text, sampling_json, sampling_text, summary_json,
-    summary_text,
+    NativeView, ProfileView, SummaryView, native_json, native_text, profile_json, profile_text,
+    sampling_json, sampling_text, summary_json, summary_text,
 };
-use twinheap_trace::Trace;
+use twinheap_trace::{Profile, Trace};
 
 use crate::args::{Global, SummaryArgs};
 use crate::failure::Failure;
@@ -46,6 +46,11 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global, output: &Output) -> anyho
         Loaded::Native(trace, notes) => {
             refuse(args.filter.given(), "heap snapshots", &notes, "a native trace")?;
             return run_native(*trace, notes, &query, &progress, args, global, output);
+        }
+        Loaded::Profile(profile, notes) => {
+            refuse(args.filter.given(), "heap snapshots", &notes, "a profile")?;
+            progress.finish(global, output)?;
+            return run_profile(&profile, &notes, args, global, output);
         }
     };
     let heap = &loaded.heap;
@@ -111,4 +116,21 @@ fn run_native(
         output.text(&native_text(&view(most), &output.style))?;
     }
     Ok(recording.notes.conclude(output))
+}
+
+fn run_profile(
+    profile: &Profile,
+    notes: &Notes,
+    args: &SummaryArgs,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<u8> {
+    let most = args.limit.unwrap_or(CALL_SITES);
+    let view = |most| ProfileView { profile, file: &notes.file, warnings: &notes.warnings, most };
+    if global.json {
+        output.json(&profile_json(&view(most.max(STACKS))))?;
+    } else {
+        output.text(&profile_text(&view(most), &output.style))?;
+    }
+    Ok(notes.conclude(output))
 }

@@ -9,10 +9,10 @@ use std::process::{Command, Output, Stdio};
 use twinheap_native::NativeHeap;
 use twinheap_trace::Parser;
 
-fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| {
         panic!(
-            "can't start {}: {e}; these tests compare with heaptrack: `sudo apt-get install heaptrack`",
+            "can't start {}: {e}; these tests compare with heaptrack and valgrind: `sudo apt-get install heaptrack valgrind`",
             command.get_program().display()
         )
     });
