@@ -12,7 +12,7 @@ mod html;
 mod layout;
 mod svg;
 
-pub use graph::{FlameCost, FlameGraph, FlameKind};
+pub use graph::{FlameCost, FlameGraph};
 pub use html::flame_html;
 pub use svg::flame_svg;
 
@@ -31,7 +31,7 @@ pub struct FlameView<'a> {
     pub min_percent: f64,
 }
 
-/// A picture under construction is this, and how much is on it.
+/// A drawn graph, and how much of the graph is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drawn {
     /// The file's text.

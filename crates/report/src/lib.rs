@@ -23,7 +23,7 @@ pub use describe::Describer;
 pub use diff::{diff_json, diff_text};
 pub use dominators::{DominatorsView, dominators_json, dominators_text};
 pub use export::write_nodes_tsv;
-pub use flame::{Drawn, FlameCost, FlameGraph, FlameKind, FlameView, flame_html, flame_svg};
+pub use flame::{Drawn, FlameCost, FlameGraph, FlameView, flame_html, flame_svg};
 pub use names::clean;
 pub use native::{
     CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeSource, NativeView,

@@ -86,20 +86,19 @@ fn frames(svg: &str) -> Vec<Frame> {
     let scripts = document.descendants().filter(|node| node.has_tag_name("script")).count();
     assert_eq!(scripts, 1);
     let group = |node: roxmltree::Node<'_, '_>| {
-        let child = |name: &str| {
-            node.children().find(|child| child.tag_name().name() == name).expect("each frame has all parts")
-        };
-        let number = |name: &str| child("rect").attribute(name).expect(name).parse().expect(name);
+        let child = |name: &str| node.children().find(|child| child.tag_name().name() == name);
+        let number =
+            |name: &str| child("rect").expect("a box").attribute(name).expect(name).parse().expect(name);
         Frame {
             parent: node.attribute("data-p").expect("parent").parse().expect("parent"),
             x: number("x"),
             y: number("y"),
             width: number("width"),
-            shown: child("text").text().unwrap_or("").to_owned(),
-            tip: child("title").text().unwrap_or("").to_owned(),
+            shown: child("text").and_then(|text| text.text()).unwrap_or("").to_owned(),
+            tip: child("title").and_then(|title| title.text()).expect("a tooltip").to_owned(),
         }
     };
-    document.descendants().filter(|node| node.attribute("class") == Some("f")).map(group).collect()
+    document.descendants().filter(|node| node.has_tag_name("g")).map(group).collect()
 }
 
 /// The JSON in a page.

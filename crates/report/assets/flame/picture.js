@@ -4,10 +4,17 @@
   const MARGIN = 10, BOXES = 1180, CHARACTER = 7.25, PADDING = 3;
   const id = (name) => document.getElementById(name);
 
+  // Narrow frames have no text yet.
+  function makeText(group, rect) {
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    text.setAttribute("y", Number(rect.getAttribute("y")) + 12);
+    return group.appendChild(text);
+  }
+
   // Frames in the order of the file: a frame stands behind its parent. `parent` is a position, -1 for the first.
-  const frames = Array.from(document.querySelectorAll("g.f"), (group) => {
+  const frames = Array.from(document.querySelectorAll("g"), (group) => {
     const rect = group.querySelector("rect");
-    const text = group.querySelector("text");
+    const text = group.querySelector("text") ?? makeText(group, rect);
     return {
       group, rect, text,
       parent: Number(group.getAttribute("data-p")) - 1,

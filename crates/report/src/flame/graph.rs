@@ -65,7 +65,7 @@ impl FlameCost {
 
 /// What kind of code a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FlameKind {
+pub(super) enum FlameKind {
     /// Machine code of a module.
     Native,
     /// JavaScript.
@@ -178,18 +178,22 @@ impl FlameGraph {
         self.own.iter().fold(0, |sum, own| sum.saturating_add(own[by as usize]))
     }
 
-    /// Where a node is: module, file and line, as far as they are known.
+    /// Where a node is: module without its folder, file and line, as far as they are known.
     pub(super) fn place(&self, node: usize) -> String {
         let symbol = &self.symbols[self.symbol[node] as usize];
-        let module = &self.modules[symbol.module as usize];
+        let module = file_name(&self.modules[symbol.module as usize]);
         let file = &self.files[self.file[node] as usize];
         let file = match self.line[node] {
             0 => file.clone(),
             line => format!("{file}:{line}"),
         };
-        let words = [module.as_str(), file.as_str()];
+        let words = [module, file.as_str()];
         words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("  ")
     }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn symbol(frame: &FrameView<'_>, module: u32, has_no_stack: bool) -> Symbol {
@@ -208,8 +212,8 @@ fn symbol(frame: &FrameView<'_>, module: u32, has_no_stack: bool) -> Symbol {
     } else if frame.module.is_empty() {
         ("(unknown code)".to_owned(), None)
     } else {
-        let module = frame.module.rsplit(|&byte| byte == b'/').next().unwrap_or(frame.module);
-        (format!("(unknown in {})", String::from_utf8_lossy(module)), None)
+        let module = String::from_utf8_lossy(frame.module);
+        (format!("(unknown in {})", file_name(&module)), None)
     };
     // A name that is nothing but parameters stays as it is.
     let short = short.filter(|short| !short.trim().is_empty()).unwrap_or_else(|| name.clone());

@@ -12,7 +12,13 @@ use super::colors::{module_hues, modules_by_cost};
 use super::graph::{FlameCost, FlameGraph, FlameKind};
 use super::{Drawn, FlameView};
 
-const SCRIPT: &str = include_str!("../../assets/flame/page.js");
+/// Both are one script, in one function: nothing of it is global.
+const SCRIPT: &str = concat!(
+    "(() => {\n\"use strict\";\n",
+    include_str!("../../assets/flame/graph.js"),
+    include_str!("../../assets/flame/page.js"),
+    "})();"
+);
 const STYLE: &str = include_str!("../../assets/flame/page.css");
 const BODY: &str = include_str!("../../assets/flame/page.html");
 
@@ -95,7 +101,7 @@ pub fn flame_html(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
         inlined: (0..graph.len()).filter(|&node| graph.inlined[node]).collect(),
         own,
     };
-    let script = SCRIPT.trim();
+    let script = SCRIPT;
     let style = STYLE.trim();
     let policy = format!(
         "default-src 'none'; script-src {}; style-src {}; base-uri 'none'; form-action 'none'",

@@ -16,6 +16,8 @@ const BOXES: f64 = WIDTH - 2.0 * MARGIN;
 /// Boxes narrower than this are not drawn: nobody could see them, and there are many.
 const LEAST: f64 = 0.1;
 const ROW: u32 = 17;
+/// Where text stands in its row.
+const BASELINE: u32 = 12;
 /// Width of a character of the monospaced font, in pixels; a little more than it takes in most.
 const CHARACTER: f64 = 7.25;
 /// Characters of a name in a tooltip: those of templates have thousands, and a picture many of them.
@@ -38,7 +40,7 @@ pub fn flame_svg(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {WIDTH} {height}\">\n<title>{title}</title>\n<style>{style}</style>\n\
+         viewBox=\"0 0 {WIDTH} {height}\" font-family=\"monospace\" font-size=\"12\">\n<title>{title}</title>\n<style>{style}</style>\n\
          <rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
          <text class=\"title\" x=\"{MARGIN}\" y=\"26\">{title}</text>\n",
         title = xml(view.title),
@@ -121,17 +123,21 @@ fn boxes(
         let y = top + row * ROW;
         let (shown, is_whole) = fitting(name, width);
         let full = if is_whole { String::new() } else { format!(" data-n=\"{}\"", xml(name)) };
+        // The script makes the text that there is no room for yet: most boxes are narrow.
+        let text = match shown.as_str() {
+            "" => String::new(),
+            shown => {
+                let x = number(MARGIN + x + PADDING);
+                format!("<text x=\"{x}\" y=\"{}\">{}</text>", y + BASELINE, xml(shown))
+            }
+        };
         out.push_str(&format!(
-            "<g class=\"f\" data-p=\"{parent}\"{full}><title>{}</title>\
-             <rect x=\"{}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"{color}\"/>\
-             <text x=\"{}\" y=\"{}\">{}</text></g>\n",
+            "<g data-p=\"{parent}\"{full}><title>{}</title>\
+             <rect x=\"{}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"{color}\"/>{text}</g>\n",
             xml_lines(title),
             number(MARGIN + x),
             number(width),
             ROW - 1,
-            number(MARGIN + x + PADDING),
-            y + 12,
-            xml(&shown),
         ));
     };
     let all = format!("all: {} {}", amount(view, total), view.by.label());
