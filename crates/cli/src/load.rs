@@ -137,12 +137,13 @@ pub(crate) fn load_native(
         Parsed::Native(trace, notes) => Ok((*trace, notes)),
         Parsed::Snapshot(_, notes) => Err(not_a_trace(&notes, "a JS heap snapshot").into()),
         Parsed::Sampling(_, notes) => Err(not_a_trace(&notes, A_PROFILE).into()),
+        Parsed::Profile(_, notes) => Err(not_a_trace(&notes, A_HEAP_PROFILE).into()),
     }
 }
 
 fn not_a_trace(notes: &Notes, what: &str) -> Failure {
     Failure::new(format!("`{}` is {what}, and this needs a native trace", notes.file))
-        .hint("heaptrack records native traces; `twinheap summary` shows what is in a snapshot")
+        .hint("`twinheap record` and heaptrack record native traces; `twinheap summary` shows what is in a snapshot")
 }
 
 const A_PROFILE: &str = "a sampling heap profile";
@@ -326,6 +327,7 @@ pub(crate) fn not_comparable(base: &Loaded, new: &Loaded) -> Failure {
         Loaded::Heap(loaded) => format!("`{}` is a heap snapshot", loaded.notes.file),
         Loaded::Sampling(_, notes) => format!("`{}` is {A_PROFILE}", notes.file),
         Loaded::Native(_, notes) => format!("`{}` is {A_TRACE}", notes.file),
+        Loaded::Profile(_, notes) => format!("`{}` is {A_HEAP_PROFILE}", notes.file),
     };
     Failure::new(format!("can't compare these: {}, and {}", describe(base), describe(new)))
         .hint("give two heap snapshots or two native traces")

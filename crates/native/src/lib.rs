@@ -39,7 +39,6 @@ pub use groups::{GroupCost, groups, package_of_path};
 pub use heap::{FrameView, NativeHeap};
 pub use histogram::{SizeBucket, SizeCost, SizeCount, Sizes, TopSite, histogram, size_buckets};
 pub use lifetimes::{LifetimeBucket, lifetime_buckets};
-pub use histogram::{SizeCount, histogram};
 pub use profile::profile;
 pub use profile_stacks::{ProfileStack, profile_stacks};
 pub use sites::{CallSite, CallSites, call_sites};

@@ -45,6 +45,8 @@ impl CallNode {
             file: b"",
             line: 0,
             is_inlined: false,
+            column: 0,
+            kind: twinheap_trace::FrameKind::Unknown,
             address: 0,
         })
     }
