@@ -109,7 +109,9 @@ fn with_short_literals(text: String) -> String {
 /// A parameter pack without parameters leaves nothing behind, not even its comma: `f<int>(int)` and not
 /// `f<int, >(int, &&)`.
 fn without_empty_packs(mut text: String) -> String {
-    for (left, whole) in [(", >", ">"), (", &&)", ")"), (", &)", ")"), (", )", ")"), ("(&&)", "()")] {
+    for (left, whole) in
+        [(", >", ">"), (", &&)", ")"), (", &)", ")"), (", const&)", ")"), (", )", ")"), ("(&&)", "()")]
+    {
         // Several of them leave `, , >`.
         while text.contains(left) {
             text = text.replace(left, whole);
@@ -157,6 +159,7 @@ mod tests {
         check("_Z4manyIiLm7ELin3ELln2ELj5ELb1EEvv", "void many<int, 7ul, -3, -2l, 5u, true>()");
         check("_Z4packIJEEvPKcDpOT_", "void pack<>(char const*)");
         check("_Z4packIbJEEvRT_DpOT0_", "void pack<bool>(bool&)");
+        check("_Z4packIJEEvPKcDpRKT_", "void pack<>(char const*)");
         check("_ZThn8_N4node4TaskD0Ev", "non-virtual thunk to node::Task::~Task()");
         check("_ZTv0_n24_N4node4Task3RunEv", "virtual thunk to node::Task::Run()");
         check(

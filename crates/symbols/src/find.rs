@@ -68,6 +68,10 @@ impl<'s> Finder<'_, 's> {
         let with_info = found.debug.as_ref().filter(|elf| elf.has_debug_info()).or(found.main.as_ref());
         if let Some((link, id)) = with_info.and_then(Elf::shared_debug_link) {
             found.shared = self.shared(link, id, &found.debug_path);
+            if found.shared.is_none() {
+                // Names of inlined functions are missing without it.
+                refused.get_or_insert((PathBuf::from(OsStr::from_bytes(link)), Why::Missing));
+            }
         }
         found.problem = refused;
         found

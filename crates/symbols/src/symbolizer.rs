@@ -65,7 +65,7 @@ pub struct Frame {
 }
 
 /// Names the addresses of one process. It keeps what it read of each file, and nothing about single addresses: give
-/// it each address once.
+/// it each address once. It stays in the thread that made it; another one may have its own.
 pub struct Symbolizer<'s> {
     store: &'s Store,
     files: &'s dyn Files,

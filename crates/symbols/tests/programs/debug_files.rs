@@ -198,6 +198,20 @@ fn damaged_debug_information_leaves_the_symbols() {
 }
 
 #[test]
+fn a_shared_debug_file_that_is_missing_is_told() {
+    let it = stripped(&[]);
+    it.lab.write("link", [b"/nowhere/shared.debug\0", &[7; 20][..]].concat());
+    it.lab.tool("objcopy", &["--add-section", ".gnu_debugaltlink=link", "whole", "linked"]);
+    let module = Module { path: it.lab.path("linked"), ..Module::default() };
+    it.check_module(
+        module,
+        &Options::default(),
+        &WITH_LINES,
+        Some("`/nowhere/shared.debug` can't be opened"),
+    );
+}
+
+#[test]
 fn what_is_no_elf_file_says_so() {
     let lab = Lab::new();
     for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
