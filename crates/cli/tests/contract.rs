@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use twinheap_trace::heaptrace::{End, Meta, NewModule, Writer};
+use twinheap_trace::{Frame, FrameKind, MemorySample, TraceId};
 
 fn twinheap() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinheap"));
@@ -520,4 +522,69 @@ fn a_flame_graph_is_drawn() {
     let output = run(&["flamegraph", trace, "-o", &svg]);
     assert_eq!(output.status.code(), Some(3));
     assert!(std::fs::read_to_string(&svg).unwrap().contains("damaged file: "));
+}
+
+/// The same as [`NATIVE_TRACE`] in our own format: how `make` and a JS function are called, and what is freed.
+fn own_trace() -> Vec<u8> {
+    let meta = Meta {
+        recorder: "twinheap 9.9.9".to_owned(),
+        argv: ["./shop", "--port", "80"].map(str::to_owned).to_vec(),
+        page_size: 4096,
+        ..Meta::default()
+    };
+    let mut writer = Writer::new(Vec::new(), &meta, 3).unwrap();
+    let path = b"/shop";
+    let shop = writer.module(&NewModule { path, build_id: b"", base: 0, segments: &[], mapped_ns: 0 });
+    let (main, make) = (writer.ip(0x40_2000, Some(shop)), writer.ip(0x40_1000, Some(shop)));
+    let tick = writer.ip(0x7F00, None);
+    let root = writer.node(main, TraceId(0));
+    let (make_node, tick_node) = (writer.node(make, root), writer.node(tick, root));
+    let sizes = [(100, make_node), (28, make_node), (8, tick_node)];
+    let [large, small, temporary] = sizes.map(|(size, node)| writer.info(size, node));
+    writer.alloc(large);
+    writer.tick(5_000_000);
+    writer.alloc(small);
+    let block = writer.alloc(temporary);
+    writer.free(block, temporary);
+    writer.sample(&MemorySample { ns: 5_000_000, rss: Some(65_536), heap: None, v8: None });
+    writer.tick(31_000_000);
+    for (ip, name, kind) in
+        [(main, "main", FrameKind::Native), (make, "make", FrameKind::Native), (tick, "tick", FrameKind::Js)]
+    {
+        let (function, file) = (writer.string(name.as_bytes()), writer.string(b"shop.c"));
+        writer.symbols(ip, &[Frame { function, file, line: 10, column: 7, kind }]);
+    }
+    writer.finish(&End::default()).unwrap()
+}
+
+#[test]
+fn our_own_recording_is_summed_up_like_heaptracks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (folder.path().join("shop.heaptrace"), folder.path().join("heaptrack.shop"));
+    std::fs::write(&own, own_trace()).unwrap();
+    std::fs::write(&other, NATIVE_TRACE).unwrap();
+    let (name, other) = (own.to_str().unwrap(), other.to_str().unwrap());
+    let document = check_json(&["summary", name], "native-trace");
+    let expected = check_json(&["summary", other], "native-trace");
+    for key in expected.as_object().unwrap().keys() {
+        if !["file", "stacks", "temporary_exact"].contains(&key.as_str()) {
+            assert_eq!(document[key], expected[key], "{key}");
+        }
+    }
+    assert_eq!(document["temporary_exact"], 1, "by address, which heaptrack's file has not");
+    let frame = &document["stacks"]["temporary"][0]["frames"][0];
+    let words = ["function", "file", "kind"].map(|key| frame[key].as_str().unwrap());
+    assert_eq!((words, &frame["column"]), (["tick", "shop.c", "js"], &7.into()));
+    let text = String::from_utf8(run(&["summary", name]).stdout).unwrap();
+    assert!(text.contains("twinheap 9.9.9") && text.contains("make"), "{text}");
+
+    let whole = own_trace();
+    std::fs::write(&own, &whole[..whole.len() - 60]).unwrap();
+    let output = run(&["summary", "--json", name]);
+    assert_eq!((output.status.code(), &json(&output)["allocations"]), (Some(3), &3.into()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cut short"));
+    let mut newer = whole;
+    newer[8] = 2;
+    std::fs::write(&own, newer).unwrap();
+    check_error(&["summary", name], 2, &["version 2", "byte 8", "hint:"]);
 }

@@ -57,9 +57,15 @@ impl ReallocChains {
 pub(crate) struct LifetimeCounts {
     /// Blocks that did not see a tick: most of them, so they have a place of their own.
     short: Vec<u64>,
-    /// The others by info and bucket.
-    longer: FxHashMap<u64, u64>,
+    /// The others by info and bucket, in as few bytes as possible: the map is most of a reader's memory that is not
+    /// events, and what is small is found fast.
+    longer: FxHashMap<u32, u32>,
+    /// Those that need wider numbers.
+    wide: FxHashMap<(u32, u8), u64>,
 }
+
+/// Infos beyond these have wide keys.
+const NARROW_INFOS: u32 = 1 << 26;
 
 impl LifetimeCounts {
     /// Makes room for infos up to this number.
@@ -80,12 +86,25 @@ impl LifetimeCounts {
     pub(crate) fn count(&mut self, info: u32, ns: u64) {
         match Lifetimes::bucket(ns) {
             0 => self.count_short(info),
-            bucket => *self.longer.entry(u64::from(info) << 8 | u64::from(bucket)).or_insert(0) += 1,
+            bucket if info < NARROW_INFOS => {
+                let count = self.longer.entry(info << 6 | u32::from(bucket - 1)).or_insert(0);
+                *count += 1;
+                if *count == u32::MAX {
+                    *self.wide.entry((info, bucket)).or_insert(0) += u64::from(std::mem::take(count));
+                }
+            }
+            bucket => *self.wide.entry((info, bucket)).or_insert(0) += 1,
         }
     }
 
     pub(crate) fn finish(self) -> Lifetimes {
-        let mut longer: Vec<(u64, u64)> = self.longer.into_iter().collect();
+        let mut wide = self.wide;
+        let mut longer: Vec<(u32, u8, u64)> = Vec::with_capacity(self.longer.len() + wide.len());
+        for (key, blocks) in self.longer {
+            let (info, bucket) = (key >> 6, (key & 63) as u8 + 1);
+            longer.push((info, bucket, u64::from(blocks) + wide.remove(&(info, bucket)).unwrap_or(0)));
+        }
+        longer.extend(wide.into_iter().map(|((info, bucket), blocks)| (info, bucket, blocks)));
         longer.sort_unstable();
         let mut longer = longer.into_iter().peekable();
         let mut columns = Lifetimes::default();
@@ -98,8 +117,8 @@ impl LifetimeCounts {
             if short > 0 {
                 row(0, short);
             }
-            while let Some((key, blocks)) = longer.next_if(|&(key, _)| key >> 8 == info as u64) {
-                row(key as u8, blocks);
+            while let Some((_, bucket, blocks)) = longer.next_if(|&(of, ..)| of as usize == info) {
+                row(bucket, blocks);
             }
         }
         columns.first.push(columns.bucket.len() as u32);
@@ -165,14 +184,16 @@ mod tests {
     fn counts_become_rows() {
         let mut counts = LifetimeCounts::default();
         counts.resize(3);
-        for (info, ns) in [(2, 5), (0, 0), (2, 4), (2, 1_000), (0, 1), (2, 0)] {
+        for (info, ns) in [(2, 5), (0, 0), (2, 4), (2, 1_000), (0, 1), (2, 0), (2, u64::MAX)] {
             counts.count(info, ns);
         }
+        counts.longer.insert(0, u32::MAX - 1);
+        [1, 1, 1].into_iter().for_each(|ns| counts.count(0, ns));
         let lifetimes = counts.finish();
         let rows = |info| lifetimes.of(InfoIdx(info)).collect::<Vec<_>>();
-        assert_eq!(rows(0), [(0, 1), (1, 1)]);
+        assert_eq!(rows(0), [(0, 1), (1, u64::from(u32::MAX) + 2)]);
         assert_eq!(rows(1), []);
-        assert_eq!(rows(2), [(0, 1), (3, 2), (10, 1)]);
+        assert_eq!(rows(2), [(0, 1), (3, 2), (10, 1), (64, 1)]);
         assert_eq!(rows(3), []);
         assert_eq!(rows(u32::MAX), []);
     }

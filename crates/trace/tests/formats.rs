@@ -1,6 +1,8 @@
 //! Each form of heaptrack's files, as small as it can be, and what comes of it.
 
-use twinheap_trace::{Frame, FrameKind, IpId, Matching, ParseError, Parsed, Parser, StringId, Trace, TraceId};
+use twinheap_trace::{
+    Frame, FrameKind, IpId, Matching, ParseError, Parsed, Parser, StringId, Trace, TraceId,
+};
 
 fn parse(text: &str) -> Result<Parsed, ParseError> {
     let mut parser = Parser::new();

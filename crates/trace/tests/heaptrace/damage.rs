@@ -134,7 +134,7 @@ fn a_wide_step_stands_in_a_column_of_its_own() {
 fn lengths_that_lie_take_no_memory() {
     let mut file = header();
     put_with(&mut file, EVENTS, 0, u32::MAX, b"");
-    check(&file, "impossible lengths (byte 16)".split(" (").next().unwrap(), 0);
+    check(&file, "impossible lengths", 0);
     let mut file = header();
     put_with(&mut file, EVENTS, 0, 60 << 20, b"no frame");
     check(&file, "can't be decompressed", 0);
@@ -178,7 +178,8 @@ fn files_of_other_kinds_and_versions_are_refused() {
     assert_eq!(with(1, b"X"), Err(ParseError::NotAHeaptrace));
     assert_eq!(whole(b"\x89H?"), Err(ParseError::NotAHeaptrace));
     assert_eq!(with(8, &[2, 0]), Err(ParseError::HeaptraceTooNew { version: 2 }));
-    for (at, bytes, said) in [(8, [0, 0], "never"), (10, [0xFE, 0xFF], "swapped"), (10, [1, 1], "mark"), (14, [1, 1], "length")]
+    for (at, bytes, said) in
+        [(8, [0, 0], "never"), (10, [0xFE, 0xFF], "swapped"), (10, [1, 1], "mark"), (14, [1, 1], "length")]
     {
         let error = with(at, &bytes).expect_err("a damaged header").to_string();
         assert!(error.contains(said), "{error}");

@@ -55,7 +55,11 @@ fn check_references(parsed: &Parsed) {
     });
     let live = recording.live.iter().flatten().map(|block| block.info);
     let infos = live.chain(recording.culled.iter().map(|culled| culled.info));
-    assert!(infos.chain(recording.realloc_chains.rows().iter().map(|row| row.0)).all(|info| info.index() < trace.infos.len()));
+    assert!(
+        infos
+            .chain(recording.realloc_chains.rows().iter().map(|row| row.0))
+            .all(|info| info.index() < trace.infos.len())
+    );
     assert!(recording.maps.iter().all(|map| map.trace.index() < trace.tree.len()));
     assert!(trace.clock.stamps().is_sorted_by_key(|stamp| (stamp.ms, stamp.event)));
     assert!(trace.clock.stamps().iter().all(|stamp| stamp.event <= trace.events.len()));

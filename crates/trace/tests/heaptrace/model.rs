@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, NewModule, Policy, Writer};
 use twinheap_trace::{
-    Frame, FrameKind, InfoIdx, IpId, Lifetimes, LoadSegment, MapEvent, MapKind, MapOp, MemorySample,
+    Frame, FrameKind, InfoIdx, IpId, Lifetimes, LoadSegment, MapEvent, MapKind, MapOp, MemorySample, Module,
     ModuleNo, Parsed, StringId, ThreadNo, TraceId,
 };
 
@@ -12,20 +12,59 @@ use twinheap_trace::{
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// A module, a place in it, a node, and an info.
-    Define { name: u8, address: u64, size: u64, parent: u16 },
-    Alloc { info: u16 },
+    Define {
+        name: u8,
+        address: u64,
+        size: u64,
+        parent: u16,
+    },
+    Alloc {
+        info: u16,
+    },
     FreeLatest,
-    Free { pick: u16 },
-    Realloc { pick: u16, info: u16 },
-    Tick { ns: u64 },
-    Thread { thread: u8 },
-    ThreadInfo { thread: u8, tid: u16, name: u8 },
-    Sample { rss: Option<u64>, heap: Option<u64>, v8: Option<u64> },
-    Map { kind: u8, address: u64, len: u64 },
-    Symbols { ip: u16, frames: u8, line: u32 },
-    Suppression { name: u8 },
-    Culled { info: u16, allocations: u32 },
-    Unmap { module: u8 },
+    Free {
+        pick: u16,
+    },
+    Realloc {
+        pick: u16,
+        info: u16,
+    },
+    Tick {
+        ns: u64,
+    },
+    Thread {
+        thread: u8,
+    },
+    ThreadInfo {
+        thread: u8,
+        tid: u16,
+        name: u8,
+    },
+    Sample {
+        rss: Option<u64>,
+        heap: Option<u64>,
+        v8: Option<u64>,
+    },
+    Map {
+        kind: u8,
+        address: u64,
+        len: u64,
+    },
+    Symbols {
+        ip: u16,
+        frames: u8,
+        line: u32,
+    },
+    Suppression {
+        name: u8,
+    },
+    Culled {
+        info: u16,
+        allocations: u32,
+    },
+    Unmap {
+        module: u8,
+    },
     Flush,
 }
 
@@ -41,8 +80,7 @@ pub(crate) struct Model {
     meta: Meta,
     end: End,
     strings: Vec<Vec<u8>>,
-    /// Path, build id, base, segments, mapped, unmapped.
-    modules: Vec<(u32, Vec<u8>, u64, Vec<LoadSegment>, u64, Option<u64>)>,
+    modules: Vec<Module>,
     ips: Vec<(u64, Option<u32>)>,
     nodes: Vec<(u32, u32)>,
     infos: Vec<(u64, u32)>,
@@ -102,7 +140,8 @@ impl Model {
         }
         writer.live(model.live.keys().map(|&number| (number, address_of(number))));
         assert_eq!(writer.allocations(), model.allocations);
-        let live_bytes = model.live.values().fold(0_u64, |all, b| all.wrapping_add(model.infos[b.info as usize].0));
+        let live_bytes =
+            model.live.values().fold(0_u64, |all, b| all.wrapping_add(model.infos[b.info as usize].0));
         assert_eq!(writer.live_bytes(), live_bytes);
         let file = writer.finish(&model.end).expect("memory takes everything");
         for block in model.live.values() {
@@ -131,8 +170,9 @@ impl Model {
             Step::Define { name: number, address, size, parent } => {
                 let path = self.string(name(number), writer);
                 let build_id: Vec<u8> = (0..number % 21).collect();
-                let segments: Vec<LoadSegment> =
-                    (0..u64::from(number % 4)).map(|at| LoadSegment { address: at << 12, size: at }).collect();
+                let segments: Vec<LoadSegment> = (0..u64::from(number % 4))
+                    .map(|at| LoadSegment { address: at << 12, size: at })
+                    .collect();
                 let module = (number % 3 > 0).then(|| {
                     let path = name(number);
                     let base = address & !0xFFF;
@@ -140,7 +180,15 @@ impl Model {
                     writer.module(&NewModule { path: &path, build_id, base, segments, mapped_ns: now })
                 });
                 if module.is_some() {
-                    self.modules.push((path.0, build_id, address & !0xFFF, segments, now, None));
+                    let base = address & !0xFFF;
+                    self.modules.push(Module {
+                        path,
+                        build_id,
+                        base,
+                        segments,
+                        mapped_ns: now,
+                        unmapped_ns: None,
+                    });
                 }
                 let ip = writer.ip(address, module);
                 self.ips.push((address, module.map(|module| module.0)));
@@ -224,7 +272,7 @@ impl Model {
             Step::Unmap { module } => {
                 if let Some(number) = pick(0..self.modules.len(), u16::from(module)) {
                     writer.module_unmapped(ModuleNo(number as u32), now);
-                    self.modules[number].5 = Some(now);
+                    self.modules[number].unmapped_ns = Some(now);
                 }
             }
             Step::Flush => writer.flush().expect("memory takes everything"),
@@ -233,7 +281,7 @@ impl Model {
 
     /// A live block, from the oldest for 0 to the latest.
     fn alive(&self, number: u16) -> Option<u64> {
-        let near = self.allocations * u64::from(number) >> 16;
+        let near = (self.allocations * u64::from(number)) >> 16;
         let behind = self.live.range(near..).next();
         behind.or_else(|| self.live.first_key_value()).map(|(&number, _)| number)
     }
@@ -325,15 +373,15 @@ impl Model {
         let recording = trace.recording.as_ref().expect("our own format");
         let strings: Vec<&[u8]> = trace.strings.iter().map(|(_, text)| text).collect();
         assert_eq!(strings, self.strings.iter().map(|text| &text[..]).collect::<Vec<_>>());
-        let modules = recording.modules.iter().map(|m| {
-            (m.path.0, m.build_id.clone(), m.base, m.segments.clone(), m.mapped_ns, m.unmapped_ns)
-        });
-        assert_eq!(modules.collect::<Vec<_>>(), self.modules);
+        assert_eq!(recording.modules, self.modules);
         assert_eq!(trace.ips.len(), self.ips.len() + 1);
         for (ip, &(address, module)) in (1..).map(IpId).zip(&self.ips) {
-            assert_eq!((trace.ips.address(ip), recording.ip_modules[ip.index()]), (address, module.unwrap_or(u32::MAX)));
-            let path = module.map_or(0, |module| self.modules[module as usize].0);
-            assert_eq!(trace.ips.module(ip), StringId(path));
+            assert_eq!(
+                (trace.ips.address(ip), recording.ip_modules[ip.index()]),
+                (address, module.unwrap_or(u32::MAX))
+            );
+            let path = module.map_or(StringId(0), |module| self.modules[module as usize].path);
+            assert_eq!(trace.ips.module(ip), path);
             assert_eq!(trace.ips.frames(ip), self.frames.get(&ip.0).map_or(&[][..], |frames| frames));
         }
         assert_eq!(trace.tree.len(), self.nodes.len() + 1);
@@ -406,7 +454,9 @@ pub(crate) fn steps(seed: u64, count: usize) -> Vec<Step> {
                 name: random.below(9) as u8,
             },
             984..986 => Step::Suppression { name: random.below(9) as u8 },
-            986..990 => Step::Culled { info: random.below(99) as u16, allocations: random.below(1000) as u32 },
+            986..990 => {
+                Step::Culled { info: random.below(99) as u16, allocations: random.below(1000) as u32 }
+            }
             990..993 => Step::Unmap { module: random.below(99) as u8 },
             _ => Step::Flush,
         })

@@ -20,10 +20,13 @@ pub(crate) fn split(file: &[u8]) -> Vec<(u8, usize, Vec<u8>)> {
     let mut at = HEADER;
     while at < file.len() {
         let header = &file[at..at + HEADER];
-        let len = |field: usize| u32::from_le_bytes(header[field..field + 4].try_into().unwrap()) as usize;
+        let len = |field: usize| {
+            let bytes = header[field..].first_chunk().expect("a whole header");
+            u32::from_le_bytes(*bytes) as usize
+        };
         let stored = &file[at + HEADER..at + HEADER + len(8)];
         let raw = if header[1] == 0 {
-            zstd::bulk::decompress(stored, len(4)).unwrap()
+            zstd::bulk::decompress(stored, len(4)).expect("a sound frame")
         } else {
             stored.to_vec()
         };

@@ -55,7 +55,9 @@ impl Builder {
         match kind {
             kind::META => self.meta(payload),
             kind::DEFS => self.defs(payload),
-            kind::EVENTS => self.events.segment(payload, &mut self.trace, &mut self.recording, &mut self.complaints),
+            kind::EVENTS => {
+                self.events.segment(payload, &mut self.trace, &mut self.recording, &mut self.complaints)
+            }
             kind::SAMPLES => self.samples(payload),
             kind::SYMBOLS => self.symbols(payload),
             kind::SUPPRESSIONS => self.suppressions(payload),

@@ -76,7 +76,14 @@ impl Builder {
                 segments.push(LoadSegment { address, size });
             }
             let build_id = columns.second.bytes().ok_or(DEFS)?.to_vec();
-            self.recording.modules.push(Module { path, build_id, base, segments, mapped_ns, unmapped_ns: None });
+            self.recording.modules.push(Module {
+                path,
+                build_id,
+                base,
+                segments,
+                mapped_ns,
+                unmapped_ns: None,
+            });
         }
         Ok(())
     }
@@ -111,7 +118,8 @@ impl Builder {
             ip = moved(ip, columns.first.signed())?;
             let up = columns.second.short().ok_or(DEFS)?;
             // A parent stands before its child: that also keeps a stack from leading back into itself.
-            let parent = (self.trace.tree.len() as u32).checked_sub(up).filter(|_| up > 0).ok_or(REFERENCE)?;
+            let parent =
+                (self.trace.tree.len() as u32).checked_sub(up).filter(|_| up > 0).ok_or(REFERENCE)?;
             if ip as usize >= self.trace.ips.len() {
                 return Err(REFERENCE);
             }
@@ -146,8 +154,5 @@ struct Columns<'a> {
 /// The id that is so far from the last one.
 pub(super) fn moved(last: u32, difference: Option<i64>) -> Result<u32, Wrong> {
     let difference = difference.ok_or(DEFS)?;
-    i64::from(last)
-        .checked_add(difference)
-        .and_then(|id| u32::try_from(id).ok())
-        .ok_or(REFERENCE)
+    i64::from(last).checked_add(difference).and_then(|id| u32::try_from(id).ok()).ok_or(REFERENCE)
 }

@@ -47,6 +47,8 @@ pub(super) struct EventDecoder {
     /// The allocation of each free that is not near.
     far: Vec<u64>,
     steps: Vec<u32>,
+    /// Far frees whose entries were fetched into the cache.
+    fetched: usize,
     /// Events and freed blocks of a run: room for [`RUN`], of which so many are there. A freed block is the lowest
     /// half of its number, then its info.
     out: Vec<Event>,
@@ -71,6 +73,7 @@ impl Default for EventDecoder {
             near: Vec::new(),
             far: Vec::new(),
             steps: Vec::new(),
+            fetched: 0,
             out: vec![Event::allocation(0); RUN],
             out_len: 0,
             freed: vec![0; RUN],
@@ -254,6 +257,7 @@ impl EventDecoder {
         let far = columns.near.iter().filter(|&&near| near >= NEAR).count();
         take_column(columns.far, Layout::Planes, far, &mut self.steps).ok_or(EVENTS)?;
         self.far.clear();
+        self.fetched = 0;
         let mut allocation = start;
         for &step in &self.steps {
             let step = if step == WIDE { columns.wide.next().ok_or(EVENTS)? } else { u64::from(step) };
@@ -282,15 +286,9 @@ impl EventDecoder {
     }
 
     /// Decodes events up to `end`.
-    fn run(
-        &mut self,
-        ops: &[u8],
-        cursor: &mut Cursor,
-        end: usize,
-        trace: &Trace,
-    ) -> Result<(), Wrong> {
+    fn run(&mut self, ops: &[u8], cursor: &mut Cursor, end: usize, trace: &Trace) -> Result<(), Wrong> {
         if self.live.ring.len() > CACHED {
-            self.fetch(cursor, end);
+            self.fetch(cursor.far + end - cursor.event);
         }
         while cursor.event < end {
             self.ordinary(ops, cursor, end);
@@ -301,12 +299,14 @@ impl EventDecoder {
         Ok(())
     }
 
-    /// Looks at the entries that events up to `end` will need. They are far apart where blocks live long, and this
+    /// Looks at the entries that far frees up to `end` will need. They are far apart where blocks live long, and this
     /// loop waits for dozens of them at once, the one behind it for a few.
-    fn fetch(&self, cursor: &Cursor, end: usize) {
+    fn fetch(&mut self, end: usize) {
         let ring = &self.live.ring[..];
         let last = ring.len() as u64 - 1;
-        let far = &self.far[cursor.far..(cursor.far + end - cursor.event).min(self.far.len())];
+        let end = end.min(self.far.len()).max(self.fetched);
+        let far = &self.far[self.fetched..end];
+        self.fetched = end;
         let all = far.iter().fold(0, |all, number| all | ring[(number & last) as usize].0);
         // Or else the compiler sees that nobody wants them.
         std::hint::black_box(all);
@@ -363,13 +363,7 @@ impl EventDecoder {
     }
 
     /// Decodes one event, whatever it is.
-    fn one(
-        &mut self,
-        ops: &[u8],
-        cursor: &mut Cursor,
-        is_realloc: bool,
-        trace: &Trace,
-    ) -> Result<(), Wrong> {
+    fn one(&mut self, ops: &[u8], cursor: &mut Cursor, is_realloc: bool, trace: &Trace) -> Result<(), Wrong> {
         let is_free = ops[cursor.event >> 3] >> (cursor.event & 7) & 1 != 0;
         let free = cursor.event - cursor.allocation;
         cursor.event += 1;

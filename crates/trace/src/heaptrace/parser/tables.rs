@@ -10,9 +10,11 @@ use crate::recording::{Culled, LiveBlock, MapEvent, MemorySample, Thread};
 use crate::trace::{EmbeddedSuppression, Frame, RssSample};
 
 const ROW: Wrong = "a row of a table is incomplete; the rest of its segment was skipped";
-const REFERENCE: Wrong = "a row of a table refers to what the file does not define; the rest of its segment was skipped";
+const REFERENCE: Wrong =
+    "a row of a table refers to what the file does not define; the rest of its segment was skipped";
 const BACKWARDS: Wrong = "the times of a table run backwards; the rest of its segment was skipped";
-const NOT_ALIVE: Wrong = "the list of live blocks names one that is not alive, or one twice; the rest of it was skipped";
+const NOT_ALIVE: Wrong =
+    "the list of live blocks names one that is not alive, or one twice; the rest of it was skipped";
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -68,7 +70,9 @@ impl Builder {
                 last[1] = moved(last[1], rows.signed())?;
                 last[2] = moved(last[2], rows.signed())?;
                 let (line, column) = rows.short().zip(rows.short()).ok_or(ROW)?;
-                if last[1].max(last[2]) as usize > self.trace.strings.len() || self.frames.len() as u32 == u32::MAX {
+                if last[1].max(last[2]) as usize > self.trace.strings.len()
+                    || self.frames.len() as u32 == u32::MAX
+                {
                     return Err(REFERENCE);
                 }
                 let (function, file) = (StringId(last[1]), StringId(last[2]));

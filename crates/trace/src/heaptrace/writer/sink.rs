@@ -76,9 +76,10 @@ impl<W: Write> Sink<W> {
     pub(super) fn check(&self) -> io::Result<()> {
         match &self.error {
             None => Ok(()),
-            Some(error) => Err(error
-                .raw_os_error()
-                .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)),
+            Some(error) => Err(error.raw_os_error().map_or_else(
+                || io::Error::new(error.kind(), error.to_string()),
+                io::Error::from_raw_os_error,
+            )),
         }
     }
 
