@@ -21,7 +21,8 @@ pub struct LifetimeBucket {
     pub top: Option<(IpId, u64)>,
 }
 
-/// Blocks by how long they lived, in powers of two of a nanosecond, shortest first and with empty ones between.
+/// Blocks by how long they lived, in powers of two of a nanosecond, shortest first and with empty ones between, but
+/// for those below the shortest that the clock can tell.
 ///
 /// `freed` are rows of an info, the power (0 for 0 ns, `b` for `2^(b-1)` up to `2^b - 1`), and blocks. Rows whose
 /// stacks the filter left out are not counted.
@@ -41,10 +42,12 @@ pub fn lifetime_buckets(
     rows.sort_unstable();
     let mut buckets: Vec<LifetimeBucket> = Vec::new();
     for power in rows.chunk_by(|a, b| a.0 == b.0) {
-        while let Some(between) = buckets.last().map(|last| power_of(*last.ns.end()) + 1)
-            && between < power[0].0
+        // Nothing is between no tick of the clock and the first.
+        while let Some(last) = buckets.last().map(|last| power_of(*last.ns.end()))
+            && last > 0
+            && last + 1 < power[0].0
         {
-            buckets.push(LifetimeBucket { ns: lifetimes_of(between), blocks: 0, bytes: 0, top: None });
+            buckets.push(LifetimeBucket { ns: lifetimes_of(last + 1), blocks: 0, bytes: 0, top: None });
         }
         let mut bucket = LifetimeBucket { ns: lifetimes_of(power[0].0), blocks: 0, bytes: 0, top: None };
         for site in power.chunk_by(|a, b| a.1 == b.1) {

@@ -384,15 +384,13 @@ fn lifetimes_are_added_up_by_power() {
         numbers(&costs),
         [
             (0..=0, 13, 5 * 8 + 16 + 7 * 32, Some((2, 7))),
-            (1..=1, 0, 0, None),
-            (2..=3, 0, 0, None),
             (4..=7, 2, 64, Some((2, 2))),
             (8..=15, 0, 0, None),
             (16..=31, 1, 8, Some((1, 1))),
         ]
     );
     heap.keep_function(&mut costs, b"g");
-    assert_eq!(numbers(&costs).len(), 4);
+    assert_eq!(numbers(&costs).len(), 2);
     assert_eq!(lifetime_buckets(&heap, &costs, []), []);
 }
 

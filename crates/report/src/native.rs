@@ -486,7 +486,8 @@ fn frame_words(frame: &FrameView<'_>, full_names: bool) -> String {
         0 => file_name(if frame.file.is_empty() { frame.module } else { frame.file }),
         line => format!("{}:{line}", file_name(frame.file)),
     };
-    format!("{}  {place}", function_name(frame, full_names))
+    let name = function_name(frame, full_names);
+    if place.is_empty() { name } else { format!("{name}  {place}") }
 }
 
 fn function_name(frame: &FrameView<'_>, full_names: bool) -> String {

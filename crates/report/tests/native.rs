@@ -56,14 +56,15 @@ fn threads_have_their_names_and_what_is_of_several_is_said_to_be() {
         ("/threads/1/temporary", json!(1)),
         ("/shared", json!({"peak": 16, "leaked": 16})),
     ];
-    let lines = ["100 B 86 %", "0 B 0 % 2 4.0 kB 4711 worker", "16 B 14 % █▍ 0 0 B (of several"];
+    let lines = ["100 B 86 %", "0 B 0 % 2 4.0 kB 4711 worker", "16 B 14 % █▍ 0 0 B (one thread or another"];
     check(&document, &values, &threads_text(&view, &Style::default()), &lines);
 }
 
 #[test]
 fn lifetimes_have_bars_and_what_was_never_freed_is_told() {
     let (heap, costs) = heap();
-    let buckets = lifetime_buckets(&heap, &costs, [(InfoIdx(2), 0, 3), (InfoIdx(2), 21, 1)]);
+    let buckets =
+        lifetime_buckets(&heap, &costs, [(InfoIdx(2), 0, 3), (InfoIdx(2), 19, 1), (InfoIdx(2), 21, 1)]);
     let view = LifetimesView { source: source(&heap, &costs), buckets: &buckets };
     let document = serde_json::to_value(lifetimes_json(&view)).expect("a document");
     let values = [
@@ -71,9 +72,9 @@ fn lifetimes_have_bars_and_what_was_never_freed_is_told() {
         ("/leaked_bytes", json!(116)),
         ("/buckets/0/blocks", json!(3)),
         ("/buckets/0/top_site/frames/0/function", json!("churn")),
-        ("/buckets/21/min_lifetime", json!(0.001048576)),
-        ("/buckets/21/bytes", json!(4000)),
-        ("/buckets/20/top_site", Value::Null),
+        ("/buckets/3/min_lifetime", json!(0.001048576)),
+        ("/buckets/3/bytes", json!(4000)),
+        ("/buckets/2/top_site", Value::Null),
     ];
     let lines = ["no tick 3 ████████████████████ 12.0 kB churn m", "< 2.1 ms 1", "116 B never freed"];
     check(&document, &values, &lifetimes_text(&view, &Style::default()), &lines);

@@ -128,7 +128,7 @@ pub fn threads_text(view: &ThreadsView<'_>, style: &Style) -> String {
         row(&thread.cost, words.trim_end());
     }
     if by.of(&view.threads.shared) != 0 {
-        row(&view.threads.shared, "(of several, which free each other's blocks or not)");
+        row(&view.threads.shared, "(one thread or another: same sizes, same stacks)");
     }
     if table.is_empty() {
         out.push_str("Nothing to show.\n");
