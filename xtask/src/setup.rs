@@ -3,8 +3,8 @@
 //! Nothing global changes: tools land in `target/tools`, npm packages in `tests/oracle/node_modules` and
 //! `tests/soak/node_modules`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
 //! installation leaves out.
-//! No system package is asked for: whoever could build this program has the linker, and the `zstd` and `zlib`
-//! crates bring their code along.
+//! The system packages that are asked for are heaptrack and valgrind, whose numbers and readers the native tests use.
+//! Whoever could build this program has the linker, and the `zstd` and `zlib` crates bring their code along.
 
 use std::{
     env, fs,
@@ -38,6 +38,7 @@ pub(crate) const TYPOS: Tool =
 /// Installs what is missing; does nothing, quickly, when all is there.
 pub(crate) fn run() -> Result<()> {
     toolchain_components()?;
+    peers()?;
     npm_packages(&root().join("tests/oracle"))?;
     npm_packages(&root().join("tests/soak"))?;
     for tool in [&CARGO_DENY, &TYPOS] {
@@ -56,6 +57,35 @@ fn toolchain_components() -> Result<()> {
             let mut rustup = Command::new("rustup");
             check(rustup.args(["component", "add", component]))
                 .with_context(|| format!("`cargo {subcommand}` is missing; install {component}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Programs that the native tests compare with, and their Debian packages.
+const PEERS: [(&str, &str); 2] = [("heaptrack_print", "heaptrack"), ("valgrind", "valgrind")];
+
+/// Installs the peers where apt can: as root, or with a `sudo` that asks nothing.
+fn peers() -> Result<()> {
+    let is_root = || Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
+    for (program, package) in PEERS {
+        let is_there = || quiet(Command::new(program).arg("--version"));
+        if is_there() {
+            continue;
+        }
+        println!("installing {package}");
+        let prefix: &[&str] = if is_root() { &["apt-get"] } else { &["sudo", "-n", "apt-get"] };
+        let apt = |args: &[&str]| {
+            let mut command = Command::new(prefix[0]);
+            quiet(command.args(&prefix[1..]).args(args).env("DEBIAN_FRONTEND", "noninteractive"))
+        };
+        let install = ["install", "-y", "--no-install-recommends", package];
+        // A fresh container has no lists yet.
+        if !apt(&install) && apt(&["update"]) {
+            apt(&install);
+        }
+        if !is_there() {
+            bail!("the native tests compare with {package}: `sudo apt-get install {package}`");
         }
     }
     Ok(())
