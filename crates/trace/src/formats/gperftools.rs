@@ -56,7 +56,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<ReadProfile, Failure> {
             maps.line(line.text, &mut builder);
         } else if line.text == HEADING {
             is_in_maps = true;
-        } else if !line.text.trim_ascii().is_empty() {
+        } else if !line.text.trim_ascii().is_empty() && !line.text.starts_with(b"#") {
+            // Go's form of it has names in comments.
             stacks.push(line);
         }
     }
