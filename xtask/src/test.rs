@@ -31,8 +31,16 @@ fn steps(fast: bool, total: &mut Tally) -> Result<()> {
     if !fast {
         step("setup", total, |_| setup::run())?;
     }
-    step("format", total, |_| cargo("fmt --all -- --check", &[]))?;
-    step("clippy", total, |_| cargo("clippy --workspace --all-targets --locked -- -D warnings", &[]))?;
+    // The preloaded object is outside the workspace.
+    const PRELOAD: &str = "--manifest-path crates/recorder/preload/Cargo.toml";
+    step("format", total, |_| {
+        cargo("fmt --all -- --check", &[])?;
+        cargo(&format!("fmt {PRELOAD} -- --check"), &[])
+    })?;
+    step("clippy", total, |_| {
+        cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])?;
+        cargo(&format!("clippy {PRELOAD} --locked -- -D warnings"), &[("CARGO_TARGET_DIR", "target/preload")])
+    })?;
     step("tests", total, cargo_test)?;
     step("soak", total, |_| soak::short(None))?;
     step("docs", total, |_| cargo("doc --workspace --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")]))?;

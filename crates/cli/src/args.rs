@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use twinheap_capture::{Target, TargetError};
 
 use crate::demo::DemoArgs;
-use crate::verbs::flamegraph::FlamegraphArgs;
 use crate::verbs::convert::ConvertArgs;
+use crate::verbs::flamegraph::FlamegraphArgs;
 use crate::verbs::serve::ServeArgs;
 
 pub(crate) mod native;

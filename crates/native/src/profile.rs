@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 use twinheap_trace::{
-    CostType, Detail, FrameId, FrameKind, IpId, Profile, ProfileBuilder, ProfileClock, ProfileFrame, Snapshot, StackId,
-    TooLarge, TraceId,
+    CostType, Detail, FrameId, FrameKind, IpId, Profile, ProfileBuilder, ProfileClock, ProfileFrame,
+    Snapshot, StackId, TooLarge, TraceId,
 };
 
 use crate::cost::{Costs, StackCost};

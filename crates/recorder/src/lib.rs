@@ -14,7 +14,10 @@
 //! `no_std` keeps it so.
 #![cfg_attr(not(test), no_std)]
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#![expect(unsafe_code, reason = "stands in for malloc in a foreign process: registers, raw memory, system calls")]
+#![expect(
+    unsafe_code,
+    reason = "stands in for malloc in a foreign process: registers, raw memory, system calls"
+)]
 
 mod boot;
 mod cfi;

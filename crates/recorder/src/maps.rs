@@ -68,14 +68,7 @@ fn parse(line: &[u8]) -> Option<Mapping<'_>> {
     let rest = rest.get(rest.iter().position(|&byte| byte == b' ')? + 1..)?;
     let inode = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     let path = rest.get(inode..)?.trim_ascii_start();
-    Some(Mapping {
-        start,
-        end,
-        is_executable: flags[2] == b'x',
-        is_readable: flags[0] == b'r',
-        offset,
-        path,
-    })
+    Some(Mapping { start, end, is_executable: flags[2] == b'x', is_readable: flags[0] == b'r', offset, path })
 }
 
 fn hex(text: &[u8]) -> Option<(u64, &[u8])> {
@@ -99,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_line_is_read() {
-        let line = b"55e0c000-55e0d000 r-xp 00002000 fd:01 1234                       /opt/a b/libx.so (deleted)";
+        let line =
+            b"55e0c000-55e0d000 r-xp 00002000 fd:01 1234                       /opt/a b/libx.so (deleted)";
         let mapping = parse(line).expect("a line");
         assert_eq!((mapping.start, mapping.end, mapping.offset), (0x55e0_c000, 0x55e0_d000, 0x2000));
         assert!(mapping.is_executable && mapping.is_readable);

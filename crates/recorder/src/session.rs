@@ -243,9 +243,7 @@ fn claim() -> bool {
         };
         let process = sys::process();
         let is_for_us = number == 0 || was_us || header.follow.load(Ordering::Relaxed) != 0;
-        if is_for_us
-            && header.pid.compare_exchange(0, process, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        {
+        if is_for_us && header.pid.compare_exchange(0, process, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             RING_NUMBER.store(number, Ordering::Relaxed);
             return open_session(header, process, ring);
         }
@@ -451,8 +449,8 @@ fn logarithm(value: f64) -> f64 {
     let mantissa = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 1023 << 52);
     let z = (mantissa - 1.0) / (mantissa + 1.0);
     let square = z * z;
-    let series =
-        1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square * (1.0 / 9.0 + square / 11.0))));
+    let series = 1.0
+        + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square * (1.0 / 9.0 + square / 11.0))));
     2.0 * z * series + exponent as f64 * core::f64::consts::LN_2
 }
 
@@ -524,7 +522,8 @@ mod tests {
         let check = |before: &[&str], after: &[&str]| {
             let mut strings: Vec<Vec<u8>> =
                 before.iter().map(|text| [text.as_bytes(), &[0]].concat()).collect();
-            let mut array: Vec<*mut c_char> = strings.iter_mut().map(|text| text.as_mut_ptr().cast()).collect();
+            let mut array: Vec<*mut c_char> =
+                strings.iter_mut().map(|text| text.as_mut_ptr().cast()).collect();
             array.push(core::ptr::null_mut());
             // SAFETY: an array of C strings that ends with null.
             unsafe { leave_environment(array.as_mut_ptr()) };

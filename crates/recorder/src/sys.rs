@@ -55,9 +55,8 @@ impl Descriptor {
         lock.l_len = 1;
         let pointer = (&raw mut lock) as usize;
         // SAFETY: the kernel writes one `flock`.
-        let result = unsafe {
-            call(libc::SYS_fcntl, [self.0 as usize, libc::F_OFD_GETLK as usize, pointer, 0, 0, 0])
-        };
+        let result =
+            unsafe { call(libc::SYS_fcntl, [self.0 as usize, libc::F_OFD_GETLK as usize, pointer, 0, 0, 0]) };
         result == 0 && lock.l_type != libc::F_UNLCK as i16
     }
 
@@ -126,22 +125,15 @@ pub(crate) fn thread() -> u32 {
 /// Whether a thread of this process still runs.
 pub(crate) fn is_alive(process: u32, thread: u32) -> bool {
     // SAFETY: signal 0 only asks.
-    let result =
-        unsafe { call(libc::SYS_tgkill, [process as usize, thread as usize, 0, 0, 0, 0]) };
+    let result = unsafe { call(libc::SYS_tgkill, [process as usize, thread as usize, 0, 0, 0, 0]) };
     result != -libc::ESRCH as isize
 }
 
 /// Waits until the word is no longer `value`, at most so long.
 pub(crate) fn wait(word: &core::sync::atomic::AtomicU32, value: u32, nanoseconds: u32) {
     let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(nanoseconds) };
-    let arguments = [
-        word.as_ptr() as usize,
-        libc::FUTEX_WAIT as usize,
-        value as usize,
-        (&raw const time) as usize,
-        0,
-        0,
-    ];
+    let arguments =
+        [word.as_ptr() as usize, libc::FUTEX_WAIT as usize, value as usize, (&raw const time) as usize, 0, 0];
     // SAFETY: the word and the time live through the call.
     unsafe { call(libc::SYS_futex, arguments) };
 }

@@ -342,7 +342,14 @@ impl Thread {
     }
 
     /// Records an mmap; `flags` are those of mmap and the protection.
-    pub(crate) fn map(&mut self, session: &Session, address: u64, length: u64, flags: u32, caller: Registers) {
+    pub(crate) fn map(
+        &mut self,
+        session: &Session,
+        address: u64,
+        length: u64,
+        flags: u32,
+        caller: Registers,
+    ) {
         let stack = self.stack(session, caller);
         let ticks = self.ticks(session);
         if let Some(at) = self.reserve(3) {

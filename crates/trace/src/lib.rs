@@ -45,8 +45,8 @@ pub use ids::{FrameId, InfoIdx, IpId, ModuleNo, StackId, StringId, ThreadNo, Tra
 pub use lifetimes::{Lifetimes, ReallocChains};
 pub use parser::{Parsed, Parser};
 pub use profile::{
-    CostType, Detail, Frames, Mapping, Profile, ProfileBuilder, ProfileClock, ProfileFrame,
-    ProfileMeta, Samples, Snapshot, Stacks, TooLarge,
+    CostType, Detail, Frames, Mapping, Profile, ProfileBuilder, ProfileClock, ProfileFrame, ProfileMeta,
+    Samples, Snapshot, Stacks, TooLarge,
 };
 pub use recording::{
     Culled, LiveBlock, LoadSegment, MapEvent, MapKind, MapOp, MemorySample, Module, Recording, Thread,

@@ -42,9 +42,7 @@ impl Blocks {
     /// A block was allocated.
     #[inline]
     pub(super) fn allocate(&mut self, address: u64, time: u64, block: Block) -> Allocated {
-        if !self.early.is_empty()
-            && self.early.get(&address).is_some_and(|&freed| freed >= time)
-        {
+        if !self.early.is_empty() && self.early.get(&address).is_some_and(|&freed| freed >= time) {
             self.early.remove(&address);
             self.unmatched -= 1;
             return Allocated::ThenFreed;

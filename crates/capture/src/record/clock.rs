@@ -36,7 +36,8 @@ impl Clock {
     /// Compares the counter with the system's clock. The longer since the start, the better.
     pub(super) fn measure(&mut self) {
         if self.is_tsc {
-            let (ticks, time) = (tsc().wrapping_sub(self.start), monotonic().wrapping_sub(self.monotonic_start));
+            let (ticks, time) =
+                (tsc().wrapping_sub(self.start), monotonic().wrapping_sub(self.monotonic_start));
             if ticks > 0 {
                 self.scale = time as f64 / ticks as f64;
             }

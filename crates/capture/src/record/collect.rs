@@ -189,8 +189,7 @@ impl Collector<'_> {
         stop: &dyn Fn() -> bool,
         watch: &mut dyn FnMut(RecordProgress),
     ) -> Result<Recordings, RecordError> {
-        let (mut poll, mut sampled, mut flushed, mut looked) =
-            (POLL.0, self.start, self.start, self.start);
+        let (mut poll, mut sampled, mut flushed, mut looked) = (POLL.0, self.start, self.start, self.start);
         loop {
             self.adopt()?;
             let mut events = 0;
@@ -248,19 +247,18 @@ impl Collector<'_> {
     /// Takes in a process that has begun to record, and makes the next ring if children are followed.
     fn adopt(&mut self) -> Result<(), RecordError> {
         use twinheap_wire::status;
-        let is_ready = |ring: &Ring| {
-            ring.is_claimed() && ring.header().status.load(Ordering::Acquire) != status::NEW
-        };
+        let is_ready =
+            |ring: &Ring| ring.is_claimed() && ring.header().status.load(Ordering::Acquire) != status::NEW;
         if !self.spare.as_ref().is_some_and(is_ready) {
             return Ok(());
         }
         let Some(ring) = self.spare.take() else { return Ok(()) };
         let next = self.folder.ring(self.rings);
         self.rings += 1;
-        self.spare = Some(Ring::create(&next, self.settings).map_err(|error| RecordError::Ring {
-            folder: self.folder.path().to_owned(),
-            error,
-        })?);
+        self.spare = Some(
+            Ring::create(&next, self.settings)
+                .map_err(|error| RecordError::Ring { folder: self.folder.path().to_owned(), error })?,
+        );
         let pid = ring.header().pid.load(Ordering::Relaxed);
         let is_child = pid != self.child.id();
         let path = file_name(&self.options.output, pid, &hostname(), is_child);
@@ -367,8 +365,7 @@ impl Collector<'_> {
     }
 
     fn into_recordings(self) -> Recordings {
-        let bystanders =
-            self.spare.map_or(0, |ring| ring.header().bystanders.load(Ordering::Relaxed));
+        let bystanders = self.spare.map_or(0, |ring| ring.header().bystanders.load(Ordering::Relaxed));
         Recordings { all: self.done, bystanders: bystanders + self.bystanders }
     }
 
@@ -382,7 +379,8 @@ impl Collector<'_> {
         active.recording.sample(None);
         let path = active.path;
         let failed = |error| RecordError::Write { path: path.clone(), error };
-        let Finished { mut writer, places, jit, live, unmatched, ring, allocations } = active.recording.finish();
+        let Finished { mut writer, places, jit, live, unmatched, ring, allocations } =
+            active.recording.finish();
         let header = ring.header();
         self.bystanders += header.bystanders.load(Ordering::Relaxed);
         match header.trouble.load(Ordering::Relaxed) {
@@ -426,16 +424,8 @@ impl Collector<'_> {
             let _ = fs::remove_file(map);
         }
         ring.retire(reason == EndReason::Exited || reason == EndReason::Killed);
-        let recorded = Recorded {
-            pid: active.pid,
-            path,
-            bytes,
-            allocations,
-            losses,
-            named,
-            problems,
-            status,
-        };
+        let recorded =
+            Recorded { pid: active.pid, path, bytes, allocations, losses, named, problems, status };
         // The program itself comes first.
         let at = if active.is_child { self.done.len() } else { 0 };
         self.done.insert(at, recorded);

@@ -53,7 +53,9 @@ impl RecordError {
         match self {
             RecordError::Unsupported => "record on such a machine, and look at the file here",
             RecordError::Start { .. } => "check the command behind `--`; it is looked for in PATH",
-            RecordError::Ring { .. } => "free space in /dev/shm or /tmp, or set TMPDIR to a folder that has some",
+            RecordError::Ring { .. } => {
+                "free space in /dev/shm or /tmp, or set TMPDIR to a folder that has some"
+            }
             RecordError::Write { .. } => {
                 "free space or choose another folder with -o; what was written before stays readable as FILE.part"
             }

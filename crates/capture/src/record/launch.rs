@@ -80,7 +80,12 @@ pub(super) fn write_preload(folder: &Folder) -> io::Result<PathBuf> {
 }
 
 /// Starts the program.
-pub(super) fn start(command: &[OsString], preload: &Path, folder: &Folder, js_names: bool) -> io::Result<Child> {
+pub(super) fn start(
+    command: &[OsString],
+    preload: &Path,
+    folder: &Folder,
+    js_names: bool,
+) -> io::Result<Child> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no command"))?;

@@ -36,8 +36,15 @@ struct HeldEvent {
 }
 
 enum What {
-    Alloc { address: u64, info: InfoIdx },
-    Free { allocation: u64, info: InfoIdx, is_realloc: bool },
+    Alloc {
+        address: u64,
+        info: InfoIdx,
+    },
+    Free {
+        allocation: u64,
+        info: InfoIdx,
+        is_realloc: bool,
+    },
     /// A block that did not live long enough, or its free.
     Nothing,
 }
@@ -164,7 +171,9 @@ impl<W: Write> Output<W> {
                         held.settle(number, allocation);
                     }
                 }
-                What::Free { allocation, info, is_realloc: true } => self.writer.realloc_free(allocation, info),
+                What::Free { allocation, info, is_realloc: true } => {
+                    self.writer.realloc_free(allocation, info)
+                }
                 What::Free { allocation, info, is_realloc: false } => self.writer.free(allocation, info),
                 What::Nothing => {}
             }

@@ -176,8 +176,9 @@ impl<W: Write> Recording<W> {
         let stream = &mut self.streams[at];
         let mut events = 0;
         sorter.thread(stream);
-        while let Some(time) =
-            stream.peek(ring, &mut |stream, note| sorter.note(stream, note, clock)).filter(|time| *time <= until)
+        while let Some(time) = stream
+            .peek(ring, &mut |stream, note| sorter.note(stream, note, clock))
+            .filter(|time| *time <= until)
         {
             let Some(event) = stream.take(ring) else { break };
             events += 1;

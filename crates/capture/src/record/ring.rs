@@ -77,9 +77,7 @@ impl Ring {
     pub(super) fn descriptor(&self, chunk: u32) -> &Descriptor {
         assert!((chunk as usize) < MAX_CHUNKS);
         // SAFETY: within the mapping; all fields are atomic.
-        unsafe {
-            &*self.map.as_ptr().add(DESCRIPTORS_AT).cast::<Descriptor>().add(chunk as usize)
-        }
+        unsafe { &*self.map.as_ptr().add(DESCRIPTORS_AT).cast::<Descriptor>().add(chunk as usize) }
     }
 
     /// A chunk's words.
@@ -130,9 +128,8 @@ impl Ring {
     /// A sampled block was freed.
     pub(super) fn unmark_sampled(&self, address: u64) {
         // SAFETY: within the mapping, aligned.
-        let slot = unsafe {
-            &*self.map.as_ptr().add(FILTER_AT + 2 * filter_slot(address)).cast::<AtomicU16>()
-        };
+        let slot =
+            unsafe { &*self.map.as_ptr().add(FILTER_AT + 2 * filter_slot(address)).cast::<AtomicU16>() };
         slot.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -183,7 +180,9 @@ impl Chunk<'_> {
     fn load(self, at: usize, order: Ordering) -> u64 {
         match self.words {
             // SAFETY: within the chunk; the process writes words as atomics too.
-            Some(words) if at < Self::WORDS => unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.load(order),
+            Some(words) if at < Self::WORDS => {
+                unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.load(order)
+            }
             _ => 0,
         }
     }

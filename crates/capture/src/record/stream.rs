@@ -37,8 +37,16 @@ pub(super) enum Event {
 /// What is not an event: it has no time and takes effect at once.
 pub(super) enum Note<'r> {
     /// Number, first frame and count of a stack.
-    Stack { number: u32, chunk: Chunk<'r>, at: usize, count: usize },
-    Module { chunk: Chunk<'r>, at: usize },
+    Stack {
+        number: u32,
+        chunk: Chunk<'r>,
+        at: usize,
+        count: usize,
+    },
+    Module {
+        chunk: Chunk<'r>,
+        at: usize,
+    },
     Suppression(Vec<u8>),
     /// Another thread fills the stream from here on.
     Thread,
@@ -46,16 +54,7 @@ pub(super) enum Note<'r> {
 
 impl Stream {
     pub(super) fn new(number: u32) -> Stream {
-        Stream {
-            number,
-            tid: 0,
-            chunk: None,
-            word: 0,
-            sequence: 0,
-            base: 0,
-            large: 0,
-            waiting: Vec::new(),
-        }
+        Stream { number, tid: 0, chunk: None, word: 0, sequence: 0, base: 0, large: 0, waiting: Vec::new() }
     }
 
     /// A chunk that the thread fills or has filled.
@@ -68,7 +67,11 @@ impl Stream {
     /// The time of the next event, if it is written. Notes before it are handed to `note`, and chunks that are read are
     /// given back.
     #[inline]
-    pub(super) fn peek<'r>(&mut self, ring: &'r Ring, note: &mut impl FnMut(&mut Stream, Note<'r>)) -> Option<u64> {
+    pub(super) fn peek<'r>(
+        &mut self,
+        ring: &'r Ring,
+        note: &mut impl FnMut(&mut Stream, Note<'r>),
+    ) -> Option<u64> {
         loop {
             let chunk = ring.chunk(self.chunk.or_else(|| self.next_chunk())?);
             let word = chunk.first(self.word);

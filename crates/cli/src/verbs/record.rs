@@ -22,7 +22,8 @@ const PROBLEMS: usize = 3;
 pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let path = args.output.clone().unwrap_or_else(|| default_name(&args.command[0]));
     if path.as_os_str() == "-" {
-        let failure = Failure::new("a recording can't be written to standard output: the program writes there");
+        let failure =
+            Failure::new("a recording can't be written to standard output: the program writes there");
         return Err(failure.hint("name a file with -o").into());
     }
     check_target(&path)?;

@@ -36,6 +36,9 @@ static LOADED: extern "C" fn() = loaded;
 macro_rules! stub {
     ($($name:ident($sp:literal, $fp:literal) = $hook:path;)*) => {$(
         /// Stands in for the function of this name.
+        ///
+        /// # Safety
+        /// As that function.
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name() {
@@ -76,6 +79,9 @@ stub! {
 macro_rules! stub_of_six {
     ($($name:ident = $hook:path;)*) => {$(
         /// Stands in for the function of this name.
+        ///
+        /// # Safety
+        /// As that function.
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name() {

@@ -18,6 +18,9 @@ use crate::stub;
 macro_rules! new {
     ($($name:ident = $symbol:literal;)*) => {$(
         /// Stands in for the operator of this name.
+        ///
+        /// # Safety
+        /// As that operator.
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name() {
@@ -56,6 +59,9 @@ macro_rules! new {
 macro_rules! aligned_new {
     ($($name:ident = $symbol:literal;)*) => {$(
         /// Stands in for the operator of this name.
+        ///
+        /// # Safety
+        /// As that operator.
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name() {

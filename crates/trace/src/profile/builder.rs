@@ -3,8 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::{CostType, Profile, ProfileFrame, Samples};
-use crate::trace::FrameKind;
 use crate::ids::{FrameId, StackId, StringId};
+use crate::trace::FrameKind;
 
 /// Stacks have more frames than a file of that size can account for, or than can be numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

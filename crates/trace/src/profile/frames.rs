@@ -1,7 +1,7 @@
 //! Places in the code and the tree of stacks, in columns.
 
-use crate::trace::FrameKind;
 use crate::ids::{FrameId, StackId, StringId};
+use crate::trace::FrameKind;
 
 /// A line of a stack. What a compiler inlined is a frame of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
