@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -293,7 +293,7 @@ impl Collector<'_> {
     }
 
     fn meta(&self, pid: u32, clock: &Clock) -> Meta {
-        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let cmdline = read_start(&format!("/proc/{pid}/cmdline"), 64 << 10);
         let argv = cmdline.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
         let mut argv: Vec<String> = argv.collect();
         argv.pop();
@@ -464,6 +464,16 @@ fn trouble_text(what: u32) -> &'static str {
         trouble::NO_MEMORY => "there was no memory for the recorder in it",
         _ => "it has no malloc that twinheap knows",
     }
+}
+
+/// The first bytes of a small file of the kernel's; none if it can't be read.
+pub(super) fn read_start(path: &str, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Ok(file) = File::open(path) {
+        // What was read before an error is all there is.
+        let _ = file.take(most).read_to_end(&mut bytes);
+    }
+    bytes
 }
 
 fn hostname() -> String {

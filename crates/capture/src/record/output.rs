@@ -171,10 +171,13 @@ impl<W: Write> Output<W> {
                         held.settle(number, allocation);
                     }
                 }
-                What::Free { allocation, info, is_realloc: true } => {
-                    self.writer.realloc_free(allocation, info)
+                What::Free { allocation, info, is_realloc } => {
+                    if is_realloc {
+                        self.writer.realloc_free(allocation, info);
+                    } else {
+                        self.writer.free(allocation, info);
+                    }
                 }
-                What::Free { allocation, info, is_realloc: false } => self.writer.free(allocation, info),
                 What::Nothing => {}
             }
         }

@@ -59,7 +59,7 @@ const RECENT_BITS: u32 = 12;
 
 impl Places {
     /// A module that is mapped now. What lay at its addresses before is gone.
-    pub(super) fn module<W: Write>(&mut self, module: Module, ns: u64, writer: &mut Writer<W>) {
+    pub(super) fn module<W: Write>(&mut self, module: &Module, ns: u64, writer: &mut Writer<W>) {
         let same = self.modules.iter().position(|known| {
             known.path == module.path && known.bias == module.bias && known.build_id == module.build_id
         });

@@ -11,6 +11,7 @@ use twinheap_wire::record::module;
 
 use super::blocks::Blocks;
 use super::clock::Clock;
+use super::collect::read_start;
 use super::jit::JitCode;
 use super::output::Output;
 use super::places::{Module, Places};
@@ -201,7 +202,7 @@ impl<W: Write> Sorter<W> {
         let next = ThreadNo(self.threads.len() as u32);
         let pid = self.pid;
         let thread = *self.threads.entry((stream.number, stream.tid)).or_insert_with(|| {
-            let comm = std::fs::read(format!("/proc/{pid}/task/{}/comm", stream.tid)).unwrap_or_default();
+            let comm = read_start(&format!("/proc/{pid}/task/{}/comm", stream.tid), 64);
             self.output.writer.thread_info(next, stream.tid, comm.trim_ascii_end());
             next
         });
@@ -257,7 +258,7 @@ impl<W: Write> Sorter<W> {
                     build_id: bytes(module::BUILD_ID, word(module::BUILD_ID_LENGTH).min(32)),
                     path: bytes(module::PATH, word(module::PATH_LENGTH)),
                 };
-                self.places.module(found, clock.nanoseconds(clock.now()), writer);
+                self.places.module(&found, clock.nanoseconds(clock.now()), writer);
             }
             Note::Suppression(line) => writer.suppression(&line),
             Note::Thread => self.thread(stream),

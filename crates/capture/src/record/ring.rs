@@ -179,8 +179,8 @@ impl Chunk<'_> {
     #[inline(always)]
     fn load(self, at: usize, order: Ordering) -> u64 {
         match self.words {
-            // SAFETY: within the chunk; the process writes words as atomics too.
             Some(words) if at < Self::WORDS => {
+                // SAFETY: within the chunk; the process writes words as atomics too.
                 unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.load(order)
             }
             _ => 0,
