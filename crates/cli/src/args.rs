@@ -192,9 +192,9 @@ pub(crate) struct DiffArgs {
     /// Trust the object ids, or don't, whatever they look like
     #[arg(long, value_name = "BOOL")]
     pub(crate) by_id: Option<bool>,
-    /// Rows to print; JSON has all
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
-    pub(crate) limit: usize,
+    /// Rows to print, 30 if not given; JSON has all classes, and of native traces N or 1000 stacks
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
     /// Native traces: what counts [default: peak]
     #[arg(long, value_enum, value_name = "COST")]
     pub(crate) by: Option<By>,

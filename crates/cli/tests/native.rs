@@ -259,6 +259,9 @@ fn costs_have_a_timeline() {
         ("/sites/1", Value::Null),
     ];
     check_json(&["timeline", file, "--buckets", "2", "--by-site", "1"], "native-timeline", &two);
+    let filtered = [("/live_bytes", json!([3000, 3000])), ("/allocations", json!([1, 0]))];
+    let args = ["timeline", file, "--buckets", "2", "--filter-function", "serve"];
+    check_json(&args, "native-timeline", &filtered);
     let later = [("/time/0", json!(0.01)), ("/end", json!(0.032)), ("/from", json!(0.01))];
     check_json(&["timeline", file, "--from", "10ms"], "native-timeline", &later);
     check_text(
@@ -294,8 +297,11 @@ fn two_traces_are_compared() {
         ("/stacks/1/in_a", json!(true)),
         ("/stacks/1/frames/2/function", json!("main")),
         ("/stacks/2", Value::Null),
+        ("/stack_count", json!(2)),
     ];
     check_json(&["diff", &file, &other, "--by", "leaked"], "native-diff", &expected);
+    let one = [("/stacks/1", Value::Null), ("/stack_count", json!(2))];
+    check_json(&["diff", &file, &other, "--by", "leaked", "-n", "1"], "native-diff", &one);
     check_text(
         &["diff", &file, &other, "--by", "leaked"],
         &[
@@ -305,6 +311,10 @@ fn two_traces_are_compared() {
             "−28 B −1 make<>",
         ],
     );
+    let filtered = [("/filter_function", json!("make")), ("/stacks/1", Value::Null), ("/from", json!(0.001))];
+    let args = ["diff", &file, &other, "--filter-function", "make", "--from", "1ms"];
+    check_json(&args, "native-diff", &filtered);
+    check_text(&args, &["from 0.001 s: growth", "only stacks through functions with `make`"]);
     check_text(&["diff", &file, &file], &["No stack costs more or less."]);
 }
 

@@ -11,8 +11,7 @@ impl NativeHeap {
     ///
     /// Functions that stacks end with, such as `main`, are not asked for their names: they are in every stack.
     pub fn keep_function(&self, costs: &mut Costs, part: &[u8]) {
-        let passes = self.pass_through(part);
-        let is_kept: Vec<bool> = costs.stacks.iter().map(|stack| passes[stack.stack.index()]).collect();
+        let is_kept = self.stacks_through(part);
         for (stack, _) in costs.stacks.iter_mut().zip(&is_kept).filter(|(_, is_kept)| !**is_kept) {
             stack.cost = Cost::default();
         }
@@ -21,6 +20,12 @@ impl NativeHeap {
                 *cost = InfoCost::default();
             }
         }
+    }
+
+    /// For each of [`NativeHeap::stacks`] whether it passes through such a function.
+    pub(crate) fn stacks_through(&self, part: &[u8]) -> Vec<bool> {
+        let passes = self.pass_through(part);
+        self.stacks.iter().map(|stack| passes[stack.index()]).collect()
     }
 
     /// For each node of the tree whether the stack from there on has such a function.

@@ -47,13 +47,27 @@ impl Timeline {
 
 /// Cuts `ms`, or the whole recording, into at most `buckets` stretches and counts in each. There are no more of them
 /// than the recorder's clock had ticks, since nothing is known of what lies between two.
-pub fn timeline(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize, sites: &[CallSite]) -> Timeline {
+///
+/// With `function`, only stacks count that pass through a function with this in its name, as
+/// [`NativeHeap::keep_function`] has it; resident memory is that of the process all the same.
+pub fn timeline(
+    heap: &NativeHeap,
+    ms: Option<&Range<u64>>,
+    buckets: usize,
+    sites: &[CallSite],
+    function: Option<&[u8]>,
+) -> Timeline {
     let trace = &heap.trace;
     let (start, end) = ms.map_or((0, trace.clock.runtime_ms()), |ms| {
         (ms.start, ms.end.min(trace.clock.runtime_ms()).max(ms.start))
     });
     let edges = edges(heap, start, end, buckets);
-    let mut run = Run { heap, live: 0, latest: 0 };
+    let is_kept = match function {
+        Some(part) => heap.stacks_through(part),
+        None => vec![true; heap.stacks.len()],
+    };
+    let is_kept = heap.stack_of_info.iter().map(|&stack| is_kept[stack as usize]).collect();
+    let mut run = Run { heap, is_kept, live: 0, latest: 0 };
     // What was allocated before is alive too.
     run.stretch(0..events_until(heap, start));
     let mut timeline = Timeline::default();
@@ -68,7 +82,7 @@ pub fn timeline(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize, site
         timeline.rss.push(rss(heap, edge[0]..edge[1]));
     }
     timeline.ms = edges;
-    timeline.sites = live_of_sites(heap, &maxima, sites);
+    timeline.sites = live_of_sites(heap, &run.is_kept, &maxima, sites);
     timeline
 }
 
@@ -100,6 +114,8 @@ fn rss(heap: &NativeHeap, ms: Range<u64>) -> Option<u64> {
 /// The state of a replay.
 struct Run<'a> {
     heap: &'a NativeHeap,
+    /// By info.
+    is_kept: Vec<bool>,
     live: i64,
     /// The info of the latest allocation; 0 after a free, as in [`NativeHeap::costs`].
     latest: u32,
@@ -116,21 +132,23 @@ struct Stretch {
 impl Run<'_> {
     fn stretch(&mut self, events: Range<u64>) -> Stretch {
         let trace = &self.heap.trace;
-        let sizes = trace.infos.sizes();
+        let (sizes, is_kept) = (trace.infos.sizes(), &self.is_kept);
         let by_pointer = trace.matching == Matching::ByPointerInterpreted;
         let mut stretch = Stretch { max_live: self.live, max_at: events.start, allocations: 0, temporary: 0 };
         let (mut live, mut latest) = (self.live, self.latest);
         trace.events.replay(events, |first, run| {
             for (at, event) in run.iter().enumerate() {
                 let info = event.info().0;
+                let before = std::mem::replace(&mut latest, if event.is_free() { 0 } else { info });
+                if !is_kept[info as usize] {
+                    continue;
+                }
                 live = live.wrapping_add(change(*event, sizes));
                 if event.is_free() {
-                    let is_temporary = if by_pointer { event.frees_latest() } else { latest == info };
+                    let is_temporary = if by_pointer { event.frees_latest() } else { before == info };
                     stretch.temporary += u64::from(is_temporary);
-                    latest = 0;
                 } else {
                     stretch.allocations += 1;
-                    latest = info;
                 }
                 if live > stretch.max_live {
                     stretch.max_live = live;
@@ -150,7 +168,12 @@ fn change(event: Event, sizes: &[u64]) -> i64 {
 }
 
 /// Bytes of each site alive after so many events, for each entry of `moments`, which rise.
-fn live_of_sites(heap: &NativeHeap, moments: &[u64], sites: &[CallSite]) -> Vec<SiteTimeline> {
+fn live_of_sites(
+    heap: &NativeHeap,
+    is_kept: &[bool],
+    moments: &[u64],
+    sites: &[CallSite],
+) -> Vec<SiteTimeline> {
     if sites.is_empty() {
         return Vec::new();
     }
@@ -171,7 +194,7 @@ fn live_of_sites(heap: &NativeHeap, moments: &[u64], sites: &[CallSite]) -> Vec<
     let mut done = 0;
     for &moment in moments {
         heap.trace.events.replay(done..moment, |_, run| {
-            for event in run {
+            for event in run.iter().filter(|event| is_kept[event.info().index()]) {
                 let site = site_of_stack[heap.stack_of_info[event.info().index()] as usize];
                 let live = &mut live[site as usize];
                 *live = live.wrapping_add(change(*event, sizes));

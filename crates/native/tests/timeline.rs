@@ -11,7 +11,7 @@ mod random;
 use std::ops::Range;
 
 use proptest::prelude::*;
-use twinheap_native::{Measure, NativeHeap, Suppressions, call_sites, timeline};
+use twinheap_native::{Cost, Measure, NativeHeap, Suppressions, call_sites, timeline};
 use twinheap_trace::{Event, InfoIdx, Parser};
 
 fn heap(text: &str) -> NativeHeap {
@@ -32,10 +32,24 @@ fn site_of(heap: &NativeHeap, ip: twinheap_trace::IpId) -> String {
 }
 
 fn check(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize) {
-    let costs = heap.costs(ms, &Suppressions::none());
+    check_function(heap, ms, buckets, None);
+    check_function(heap, ms, buckets, Some("function 1"));
+}
+
+fn check_function(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize, function: Option<&str>) {
+    let mut costs = heap.costs(ms, &Suppressions::none());
+    if let Some(part) = function {
+        heap.keep_function(&mut costs, part.as_bytes());
+    }
+    let mut all = heap.costs(None, &Suppressions::none());
+    heap.keep_function(&mut all, function.unwrap_or_default().as_bytes());
+    let is_kept = |info: InfoIdx| {
+        let stack = all.stacks.iter().find(|one| one.stack == heap.trace.infos.trace(info)).unwrap();
+        function.is_none() || stack.cost != Cost::default()
+    };
     let mut sites = call_sites(heap, &costs, Measure::Peak).sites;
     sites.truncate(3);
-    let got = timeline(heap, ms, buckets, &sites);
+    let got = timeline(heap, ms, buckets, &sites, function.map(str::as_bytes));
     let count = got.len();
     assert!(count >= 1 && count <= buckets.max(1));
     assert_eq!(got.ms.len(), count + 1);
@@ -55,6 +69,11 @@ fn check(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize) {
         for (at, event) in events.iter().enumerate().filter(|(at, _)| time(*at) < range.end) {
             if time(at) >= range.start {
                 most.get_or_insert_with(|| (live, alive.clone()));
+            }
+            if !is_kept(event.info()) {
+                continue;
+            }
+            if time(at) >= range.start {
                 allocations += u64::from(!event.is_free());
             }
             let size = heap.trace.infos.size(event.info()) as i64;
@@ -77,8 +96,10 @@ fn check(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize) {
         assert_eq!(got.rss[bucket], samples.map(|sample| sample.pages * 4096).max());
     }
     if ms.is_none() {
-        assert_eq!(got.allocations.iter().sum::<u64>(), costs.total.cost.allocations);
-        assert_eq!(got.temporary.iter().sum::<u64>(), costs.total.cost.temporary);
+        assert_eq!(got.allocations.iter().sum::<u64>(), costs.sum().allocations);
+        assert_eq!(got.temporary.iter().sum::<u64>(), costs.sum().temporary);
+    }
+    if ms.is_none() && function.is_none() {
         assert_eq!(*got.live.iter().max().unwrap(), costs.total.cost.peak);
     }
 }

@@ -219,8 +219,8 @@ impl<'a> NativeSource<'a> {
     fn heading(&self, style: &Style) -> String {
         let mut out = style.bold(&clean(self.file, 200));
         if let Some(ms) = self.ms {
-            let from = format!("from {:.2} s", seconds(ms.start));
-            let to = if ms.end < u64::MAX { format!(" to {:.2} s", seconds(ms.end)) } else { String::new() };
+            let from = format!("from {} s", seconds(ms.start));
+            let to = if ms.end < u64::MAX { format!(" to {} s", seconds(ms.end)) } else { String::new() };
             out.push_str(&format!("\n{from}{to}: growth since then, and calls in between"));
         }
         if let Some(function) = self.function {

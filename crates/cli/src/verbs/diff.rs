@@ -12,6 +12,11 @@ use crate::progress::Progress;
 use crate::verbs::native::{Query, Recording, work};
 use crate::verbs::summary::refuse;
 
+/// Rows to print if nobody says how many.
+const ROWS: usize = 30;
+/// Stacks in JSON: two recordings may differ in a hundred thousand, of ten kilobytes each.
+const STACKS: usize = 1000;
+
 pub(crate) fn run(args: &DiffArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     if args.base.as_os_str() == "-" && args.new.as_os_str() == "-" {
         let what = "can't compare standard input with itself: it can be read only once";
@@ -65,16 +70,14 @@ fn run_native(
     let stacks = progress.pass("comparison", stacks, || stack_diffs(sides[0], sides[1], by));
     progress.finish(global, output)?;
     let warnings = warnings(&base.notes, &new.notes);
+    let most = args.limit.unwrap_or(if global.json { STACKS } else { ROWS });
     let view = NativeDiffView {
-        base: sides[0],
-        base_file: &base.notes.file,
-        new: sides[1],
-        new_file: &new.notes.file,
+        base: query.source(base),
+        new: query.source(new),
         stacks: &stacks,
         by,
         warnings: &warnings,
-        most: args.limit,
-        full_names: query.full_names(),
+        most,
     };
     if global.json {
         output.json(&native_diff_json(&view))?;
@@ -115,7 +118,13 @@ fn run_js(
     if global.json {
         output.json(&diff_json(&difference, &base.notes.file, &new.notes.file, &warnings))?;
     } else {
-        let text = diff_text(&difference, &base.notes.file, &new.notes.file, &output.style, args.limit);
+        let text = diff_text(
+            &difference,
+            &base.notes.file,
+            &new.notes.file,
+            &output.style,
+            args.limit.unwrap_or(ROWS),
+        );
         output.text(&text)?;
     }
     Ok(conclude(&base.notes, &new.notes, &warnings, output))

@@ -105,7 +105,7 @@ impl<'a> Query<'a> {
             warnings: &recording.notes.warnings,
             ms: self.ms.as_ref(),
             function: self.function(),
-            full_names: self.full_names(),
+            full_names: self.args.shorten_templates == Some(false),
         }
     }
 
@@ -114,11 +114,8 @@ impl<'a> Query<'a> {
         self.ms.as_ref()
     }
 
-    pub(crate) fn full_names(&self) -> bool {
-        self.args.shorten_templates == Some(false)
-    }
-
-    fn function(&self) -> Option<&str> {
+    /// A part of a function's name that stacks have to pass through.
+    pub(crate) fn function(&self) -> Option<&str> {
         self.args.filter_function.as_deref().filter(|part| !part.is_empty())
     }
 }

@@ -27,7 +27,9 @@ pub(crate) fn run(args: &TimelineArgs, global: &Global, output: &Output) -> anyh
     let mut sites = call_sites(heap, &recording.costs, args.by.into()).sites;
     sites.truncate(args.by_site);
     let events = work(heap.trace.events.len(), heap.trace.events.size());
-    let timeline = progress.pass("timeline", events, || timeline(heap, query.ms(), buckets, &sites));
+    let function = query.function().map(str::as_bytes);
+    let timeline =
+        progress.pass("timeline", events, || timeline(heap, query.ms(), buckets, &sites, function));
     progress.finish(global, output)?;
     let view = TimelineView { source: query.source(&recording), timeline: &timeline, is_table: args.table };
     if global.json {

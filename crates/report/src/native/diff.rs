@@ -1,9 +1,11 @@
 //! `diff` of two native traces.
 
 use serde::Serialize;
-use twinheap_native::{Cost, CostDelta, FrameView, Measure, Side, StackDiff, Totals};
+use twinheap_native::{Cost, CostDelta, FrameView, Measure, StackDiff, Totals};
 
-use super::{FrameJson, delta_number, frame_words, frames_json, function_name, measure_word, seconds};
+use super::{
+    FrameJson, NativeSource, delta_number, frame_words, frames_json, function_name, measure_word, seconds,
+};
 use crate::names::clean;
 use crate::table::{Align, Table};
 use crate::{SCHEMA_VERSION, Style};
@@ -11,23 +13,17 @@ use crate::{SCHEMA_VERSION, Style};
 /// What a comparison of two native traces shows.
 pub struct NativeDiffView<'a> {
     /// The older recording.
-    pub base: Side<'a>,
-    /// Its file's name.
-    pub base_file: &'a str,
-    /// The newer recording.
-    pub new: Side<'a>,
-    /// Its file's name.
-    pub new_file: &'a str,
+    pub base: NativeSource<'a>,
+    /// The newer recording. What was asked for is the same of both.
+    pub new: NativeSource<'a>,
     /// Stacks whose costs differ.
     pub stacks: &'a [StackDiff],
     /// The number that counts.
     pub by: Measure,
     /// Sentences on what is wrong with the files.
     pub warnings: &'a [String],
-    /// Stacks to print; JSON has all.
+    /// Stacks to show.
     pub most: usize,
-    /// Names of functions with their parameters and template arguments.
-    pub full_names: bool,
 }
 
 #[derive(Serialize)]
@@ -36,8 +32,16 @@ struct Document<'a> {
     kind: &'static str,
     base: &'a str,
     file: &'a str,
+    /// Seconds; null is the start.
+    from: Option<f64>,
+    /// Seconds; null is the end.
+    to: Option<f64>,
+    /// A part of a function's name that all of `stacks` pass through.
+    filter_function: Option<&'a str>,
     by: &'static str,
     totals: TotalsJson,
+    /// How many stacks differ, of which `stacks` has the first.
+    stack_count: usize,
     stacks: Vec<RowJson>,
     warnings: &'a [String],
 }
@@ -83,7 +87,7 @@ fn sizes(a: i64, b: i64) -> PairJson<i64, i64> {
     PairJson { a, b, delta: b.wrapping_sub(a) }
 }
 
-/// All stacks whose costs differ, and the totals.
+/// The stacks that differ most, and the totals.
 pub fn native_diff_json<'a>(view: &NativeDiffView<'a>) -> impl Serialize + use<'a> {
     let (a, b) = (&view.base.costs.total, &view.new.costs.total);
     let rss = a.peak_rss.zip(b.peak_rss).map(|(a, b)| b.wrapping_sub(a).cast_signed());
@@ -92,11 +96,15 @@ pub fn native_diff_json<'a>(view: &NativeDiffView<'a>) -> impl Serialize + use<'
         let (in_a, in_b) = (row.base.is_some(), row.new.is_some());
         RowJson { bytes, allocations, temporary, peak, leaked, in_a, in_b, frames: row_frames(view, row) }
     };
+    let selection = view.new.selection();
     Document {
         schema_version: SCHEMA_VERSION,
         kind: "native-diff",
-        base: view.base_file,
-        file: view.new_file,
+        base: view.base.file,
+        file: view.new.file,
+        from: selection.from,
+        to: selection.to,
+        filter_function: view.new.function,
         by: measure_word(view.by),
         totals: TotalsJson {
             runtime: PairJson {
@@ -112,7 +120,8 @@ pub fn native_diff_json<'a>(view: &NativeDiffView<'a>) -> impl Serialize + use<'
             suppressed_bytes: sizes(a.suppressed, b.suppressed),
             peak_rss: PairJson { a: a.peak_rss, b: b.peak_rss, delta: rss },
         },
-        stacks: view.stacks.iter().map(row).collect(),
+        stack_count: view.stacks.len(),
+        stacks: view.stacks.iter().take(view.most).map(row).collect(),
         warnings: view.warnings,
     }
 }
@@ -127,9 +136,10 @@ fn row_frames(view: &NativeDiffView<'_>, row: &StackDiff) -> Vec<FrameJson> {
 
 /// The totals, and the stacks that differ most.
 pub fn native_diff_text(view: &NativeDiffView<'_>, style: &Style) -> String {
+    let files = format!("{} → {}", clean(view.base.file, 100), clean(view.new.file, 100));
     let mut out = format!(
-        "{}\n\n{}\n",
-        style.bold(&format!("{} → {}", clean(view.base_file, 100), clean(view.new_file, 100))),
+        "{}\n{}\n",
+        NativeSource { file: &files, ..view.new }.heading(style),
         totals_text(&view.base.costs.total, &view.new.costs.total, style),
     );
     if view.stacks.is_empty() {
@@ -160,7 +170,7 @@ pub fn native_diff_text(view: &NativeDiffView<'_>, style: &Style) -> String {
     out.push_str(&table.render(style));
     if let Some(rest) = view.stacks.len().checked_sub(view.most).filter(|&rest| rest > 0) {
         let rest = style.count(rest as u64);
-        out.push_str(&style.dim(&format!("… {rest} more stacks (--limit N, or --json for all)\n")));
+        out.push_str(&style.dim(&format!("… {rest} more stacks (--limit N)\n")));
     }
     out
 }
@@ -207,7 +217,7 @@ fn row_words(view: &NativeDiffView<'_>, row: &StackDiff) -> String {
     };
     let mut frames = heap.places(stack).flat_map(|ip| heap.frames(ip));
     let Some(first) = frames.next() else { return "(no stack)".to_owned() };
-    let caller = |frame: FrameView<'_>| format!(" ← {}", function_name(&frame, view.full_names));
+    let caller = |frame: FrameView<'_>| format!(" ← {}", function_name(&frame, view.new.full_names));
     let callers: String = frames.take(6).map(caller).collect();
-    format!("{}{callers}", frame_words(&first, view.full_names))
+    format!("{}{callers}", frame_words(&first, view.new.full_names))
 }

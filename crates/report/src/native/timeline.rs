@@ -78,8 +78,9 @@ pub fn timeline_json<'a>(view: &TimelineView<'a>) -> impl Serialize + use<'a> {
 
 /// The timeline as charts, or as a table.
 pub fn timeline_text(view: &TimelineView<'_>, style: &Style) -> String {
-    let mut out = style.bold(&clean(view.source.file, 200));
-    out.push_str("\n\n");
+    // What is alive was allocated at any time: a stretch of time is no other question here.
+    let mut out = NativeSource { ms: None, ..view.source }.heading(style);
+    out.push('\n');
     if view.is_table {
         out.push_str(&table_text(view, style));
     } else {
