@@ -8,7 +8,7 @@ use std::path::Path;
 use twinheap_jsheap::Work;
 use twinheap_native::{Costs, NativeHeap, Suppressions};
 use twinheap_report::{NativeSource, ThreadName};
-use twinheap_trace::{InfoIdx, Trace};
+use twinheap_trace::{InfoIdx, Thread, ThreadNo, Trace};
 
 use crate::args::Global;
 use crate::args::native::SelectArgs;
@@ -144,12 +144,23 @@ pub(crate) struct Threads {
 }
 
 /// What a recording knows of threads. heaptrack's know nothing.
-pub(crate) fn threads(_trace: &Trace) -> Option<Threads> {
-    None
+pub(crate) fn threads(trace: &Trace) -> Option<Threads> {
+    let recording = trace.recording.as_ref()?;
+    let name = |(number, thread): (&ThreadNo, &Thread)| ThreadName {
+        thread: number.0,
+        tid: thread.tid,
+        name: thread.name.clone(),
+    };
+    Some(Threads {
+        runs: recording.thread_runs.iter().map(|(event, thread)| (event, thread.0)).collect(),
+        names: recording.threads.iter().map(name).collect(),
+    })
 }
 
 /// Freed blocks by info and lifetime, as [`twinheap_native::lifetime_buckets`] wants them, if the recording knows.
 /// heaptrack's don't say which of several blocks alike a free is of.
-pub(crate) fn lifetimes(_trace: &Trace) -> Option<Vec<(InfoIdx, u8, u64)>> {
-    None
+pub(crate) fn lifetimes(trace: &Trace) -> Option<Vec<(InfoIdx, u8, u64)>> {
+    let recording = trace.recording.as_ref()?;
+    let rows = |info| recording.lifetimes.of(info).map(move |(power, blocks)| (info, power, blocks));
+    Some((0..trace.infos.len() as u32).map(InfoIdx).flat_map(rows).collect())
 }
