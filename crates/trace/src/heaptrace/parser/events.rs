@@ -4,6 +4,8 @@
 //! free both read and write one entry of the ring of live blocks. What is rare, a tick of the clock or a realloc, has
 //! a list of positions, and the loop runs from one to the next.
 
+use std::ops::Range;
+
 use super::Wrong;
 use super::live::{Entry, LiveSet};
 use crate::events::Event;
@@ -43,18 +45,16 @@ pub(super) struct EventDecoder {
     chain: Option<u32>,
     /// Columns of a segment, kept for their room.
     infos: Vec<u32>,
-    near: Vec<u8>,
-    /// The allocation of each free that is not near.
-    far: Vec<u64>,
     steps: Vec<u32>,
-    /// Far frees whose entries were fetched into the cache.
+    far: Vec<u64>,
+    /// The allocation that each free of the segment names, and what was found there.
+    named: Vec<u64>,
+    freed: Vec<Entry>,
+    /// Frees whose entries were fetched into the cache.
     fetched: usize,
-    /// Events and freed blocks of a run: room for [`RUN`], of which so many are there. A freed block is the lowest
-    /// half of its number, then its info.
+    /// Events of a run: room for [`RUN`], of which so many are there.
     out: Vec<Event>,
     out_len: usize,
-    freed: Vec<u64>,
-    freed_len: usize,
 }
 
 impl Default for EventDecoder {
@@ -70,14 +70,13 @@ impl Default for EventDecoder {
             after_allocation: false,
             chain: None,
             infos: Vec::new(),
-            near: Vec::new(),
-            far: Vec::new(),
             steps: Vec::new(),
+            far: Vec::new(),
+            named: Vec::new(),
+            freed: Vec::new(),
             fetched: 0,
             out: vec![Event::allocation(0); RUN],
             out_len: 0,
-            freed: vec![0; RUN],
-            freed_len: 0,
         }
     }
 }
@@ -134,12 +133,17 @@ struct Columns<'a> {
     reallocs: Positions<'a>,
 }
 
-/// How far a segment is decoded: events, allocations, frees that are not near. The other frees follow from these.
+/// How far a segment is decoded: events, and allocations among them. The others are frees.
 #[derive(Clone, Copy, Default)]
 struct Cursor {
     event: usize,
     allocation: usize,
-    far: usize,
+}
+
+impl Cursor {
+    fn free(self) -> usize {
+        self.event - self.allocation
+    }
 }
 
 /// Positions of what is rare, in order.
@@ -200,10 +204,12 @@ impl EventDecoder {
             return Err(NO_INFO);
         }
         self.frees(&mut columns, count - allocations, first_allocation)?;
-        // The loop looks at all columns for each event, and at the end one of them has no number left.
+        // The loop looks at both columns for each event, and at the end one of them has no number left.
         self.infos.push(0);
-        self.near.push(0);
-        self.far.push(0);
+        self.named.push(0);
+        self.freed.clear();
+        self.freed.resize(self.named.len(), Entry::NONE);
+        self.fetched = 0;
         self.lifetimes.resize(trace.infos.len());
 
         let events_before = trace.events.len();
@@ -228,6 +234,7 @@ impl EventDecoder {
             let next = cursor.event + RUN;
             let end = next.min(count).min(columns.ticks.at).min(columns.reallocs.at);
             self.live.reserve(RUN);
+            let first_free = cursor.free();
             let outcome = if is_realloc || self.chain.is_some() {
                 self.one(columns.ops, &mut cursor, is_realloc, trace)
             } else {
@@ -235,8 +242,8 @@ impl EventDecoder {
             };
             self.births.reach(self.tick, self.live.next);
             trace.events.extend(&self.out[..self.out_len]);
-            self.count_lifetimes(trace);
-            (self.out_len, self.freed_len) = (0, 0);
+            self.out_len = 0;
+            self.count_lifetimes(first_free..cursor.free(), trace);
             outcome?;
         }
         self.events += count as u64;
@@ -247,22 +254,42 @@ impl EventDecoder {
         Ok(())
     }
 
-    /// Reads the columns of frees.
+    /// Finds the allocation that each free names; `start` is the number of the segment's first.
     fn frees(&mut self, columns: &mut Columns<'_>, count: usize, start: u64) -> Result<(), Wrong> {
-        if columns.near.len() != count {
+        let near = columns.near;
+        if near.len() != count {
             return Err(EVENTS);
         }
-        self.near.clear();
-        self.near.extend_from_slice(columns.near);
-        let far = columns.near.iter().filter(|&&near| near >= NEAR).count();
+        let far = near.iter().filter(|&&distance| distance >= NEAR).count();
         take_column(columns.far, Layout::Planes, far, &mut self.steps).ok_or(EVENTS)?;
         self.far.clear();
-        self.fetched = 0;
         let mut allocation = start;
         for &step in &self.steps {
             let step = if step == WIDE { columns.wide.next().ok_or(EVENTS)? } else { u64::from(step) };
             allocation = allocation.wrapping_add_signed(unzigzag(step));
             self.far.push(allocation);
+        }
+        // The loop looks at this one for each free, and in the end none is left.
+        self.far.push(0);
+
+        self.named.clear();
+        self.named.resize(count, 0);
+        let (mut free, mut at_far) = (0, 0);
+        for (at, bytes) in columns.ops.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            let mut frees = u64::from_le_bytes(word);
+            while frees != 0 && free < count {
+                let event = at * 64 + frees.trailing_zeros() as usize;
+                frees &= frees - 1;
+                let distance = near[free];
+                let near_one = (start + (event - free) as u64).wrapping_sub(u64::from(distance) + 1);
+                // All ones or nothing: what is chosen by such a mask needs no branch.
+                let is_far = u64::from(distance >= NEAR);
+                self.named[free] = near_one ^ ((near_one ^ self.far[at_far]) & is_far.wrapping_neg());
+                at_far += is_far as usize;
+                free += 1;
+            }
         }
         Ok(())
     }
@@ -288,7 +315,7 @@ impl EventDecoder {
     /// Decodes events up to `end`.
     fn run(&mut self, ops: &[u8], cursor: &mut Cursor, end: usize, trace: &Trace) -> Result<(), Wrong> {
         if self.live.ring.len() > CACHED {
-            self.fetch(cursor.far + end - cursor.event);
+            self.fetch(cursor.free() + end - cursor.event);
         }
         while cursor.event < end {
             self.ordinary(ops, cursor, end);
@@ -299,15 +326,15 @@ impl EventDecoder {
         Ok(())
     }
 
-    /// Looks at the entries that far frees up to `end` will need. They are far apart where blocks live long, and this
-    /// loop waits for dozens of them at once, the one behind it for a few.
+    /// Looks at the entries that frees up to `end` will need. They are far apart where blocks live long, and this loop
+    /// waits for dozens of them at once, the one behind it for a few.
     fn fetch(&mut self, end: usize) {
         let ring = &self.live.ring[..];
         let last = ring.len() as u64 - 1;
-        let end = end.min(self.far.len()).max(self.fetched);
-        let far = &self.far[self.fetched..end];
+        let end = end.min(self.named.len()).max(self.fetched);
+        let named = &self.named[self.fetched..end];
         self.fetched = end;
-        let all = far.iter().fold(0, |all, number| all | ring[(number & last) as usize].0);
+        let all = named.iter().fold(0, |all, number| all | ring[(number & last) as usize].0);
         // Or else the compiler sees that nobody wants them.
         std::hint::black_box(all);
     }
@@ -316,29 +343,25 @@ impl EventDecoder {
     /// block that is not in the ring, or is not alive, or came out of a realloc.
     fn ordinary(&mut self, ops: &[u8], cursor: &mut Cursor, end: usize) {
         let (ring, infos) = (&mut self.live.ring[..], &self.infos[..]);
-        let (near, far) = (&self.near[..], &self.far[..]);
+        let (named, freed) = (&self.named[..], &mut self.freed[..]);
         let (last, base) = (ring.len() as u64 - 1, self.live.base);
-        // A run is no longer than these, and each event takes one place in both at most.
-        let (out, freed) = (&mut self.out[self.out_len..], &mut self.freed[self.freed_len..]);
+        // A run is no longer than this.
+        let out = &mut self.out[self.out_len..];
 
-        let start = *cursor;
-        let Cursor { mut event, mut allocation, far: mut at_far } = start;
-        let start_free = event - allocation;
+        let start = cursor.event;
+        let Cursor { mut event, mut allocation } = *cursor;
         let mut next = self.live.next;
         let mut after_allocation = u64::from(self.after_allocation);
         while event < end {
             let is_free = u64::from(ops[event >> 3] >> (event & 7) & 1);
-            // All ones or nothing: what is chosen by such a mask needs no branch.
+            // All ones for a free, and nothing for an allocation: what is chosen by it needs no branch.
             let for_free = is_free.wrapping_neg();
             let free = event - allocation;
-            let distance = near[free];
-            let for_far = u64::from(distance >= NEAR).wrapping_neg();
-            let (near_back, far_back) = (u64::from(distance) + 1, next.wrapping_sub(far[at_far]));
-            let back = (near_back ^ ((near_back ^ far_back) & for_far)) & for_free;
-            if back > next - base {
+            let number = next ^ ((next ^ named[free]) & for_free);
+            // The allocation that comes next has its place too; a free that names it finds nothing there.
+            if number.wrapping_sub(base) > next - base {
                 break;
             }
-            let number = next - back;
             let place = &mut ring[(number & last) as usize];
             let fresh = infos[allocation];
             let entry = Entry(fresh ^ ((fresh ^ place.0) & for_free as u32));
@@ -346,26 +369,27 @@ impl EventDecoder {
                 break;
             }
             place.0 = fresh ^ ((fresh ^ Entry::NONE.0) & for_free as u32);
-            freed[free - start_free] = number << 32 | u64::from(entry.0);
-            let is_latest = after_allocation & u64::from(back == 1);
-            out[event - start.event] = Event::of_marks(entry.info(), is_free as u32, is_latest as u32);
+            // For an allocation this is overwritten.
+            freed[free] = entry;
+            let is_latest = is_free & after_allocation & u64::from(number.wrapping_add(1) == next);
+            out[event - start] = Event::of_marks(entry.info(), is_free as u32, is_latest as u32);
             after_allocation = 1 - is_free;
-            at_far += (is_free & for_far) as usize;
             allocation += (1 - is_free) as usize;
             next += 1 - is_free;
             event += 1;
         }
-        self.out_len += event - start.event;
-        self.freed_len += event - allocation - start_free;
+        self.out_len += event - start;
         self.live.next = next;
         self.after_allocation = after_allocation != 0;
-        *cursor = Cursor { event, allocation, far: at_far };
+        *cursor = Cursor { event, allocation };
+        // The last allocation left its mark where the next free belongs.
+        self.freed[cursor.free()] = Entry::NONE;
     }
 
     /// Decodes one event, whatever it is.
     fn one(&mut self, ops: &[u8], cursor: &mut Cursor, is_realloc: bool, trace: &Trace) -> Result<(), Wrong> {
         let is_free = ops[cursor.event >> 3] >> (cursor.event & 7) & 1 != 0;
-        let free = cursor.event - cursor.allocation;
+        let free = cursor.free();
         cursor.event += 1;
         let chain = self.chain.take();
         if !is_free {
@@ -384,15 +408,9 @@ impl EventDecoder {
             cursor.allocation += 1;
             return Ok(());
         }
-        let distance = self.near[free];
-        let is_latest = self.after_allocation && distance == 0;
+        let number = self.named[free];
+        let is_latest = self.after_allocation && number.wrapping_add(1) == self.live.next;
         self.after_allocation = false;
-        let number = if distance < NEAR {
-            self.live.next.wrapping_sub(u64::from(distance)).wrapping_sub(1)
-        } else {
-            cursor.far += 1;
-            self.far[cursor.far - 1]
-        };
         let Some(entry) = self.live.take(number) else { return Ok(()) };
         let length = if entry.is_in_chain() { self.chains.take(number) } else { 0 };
         if is_realloc {
@@ -411,13 +429,13 @@ impl EventDecoder {
         self.out_len += 1;
     }
 
-    /// Counts the blocks that the run freed.
-    fn count_lifetimes(&mut self, trace: &Trace) {
-        let next = self.live.next;
-        for at in 0..self.freed_len {
-            let freed = self.freed[at];
-            let back = (next as u32).wrapping_sub((freed >> 32) as u32);
-            self.count_lifetime(freed as u32, next - u64::from(back), trace);
+    /// Counts the blocks that were freed; those that [`EventDecoder::one`] frees are counted there.
+    fn count_lifetimes(&mut self, frees: Range<usize>, trace: &Trace) {
+        for free in frees {
+            let entry = self.freed[free];
+            if !entry.is_freed() {
+                self.count_lifetime(entry.info(), self.named[free], trace);
+            }
         }
     }
 
