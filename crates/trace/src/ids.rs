@@ -45,10 +45,6 @@ index! {
     TraceId
 }
 index! {
-    /// A pair of size and call stack by its position in the file, from 0.
-    InfoIdx
-}
-index! {
     /// A frame of a [`Profile`](crate::Profile), from 0.
     FrameId
 }
@@ -56,4 +52,8 @@ index! {
     /// A node of a [`Profile`](crate::Profile)'s tree of call stacks, and with it the stack from there to the root,
     /// from 1; 0 is the empty stack.
     StackId
+}
+index! {
+    /// A pair of size and call stack by its position in the file, from 0.
+    InfoIdx
 }
