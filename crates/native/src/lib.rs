@@ -35,7 +35,7 @@ pub use cost::{Cost, Costs, Measure, StackCost, Totals};
 pub use diff::{CostDelta, Side, StackDiff, stack_diffs};
 pub use frame_tree::{Cut, Direction, FrameNode, FrameTree, Hidden, frame_tree};
 pub use frames::{FrameNo, FrameTable, Identity};
-pub use groups::{GroupCost, groups, package_of_path};
+pub use groups::{GroupCost, groups};
 pub use heap::{FrameView, NativeHeap};
 pub use histogram::{SizeBucket, SizeCost, SizeCount, Sizes, TopSite, histogram, size_buckets};
 pub use lifetimes::{LifetimeBucket, lifetime_buckets};

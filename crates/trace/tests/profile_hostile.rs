@@ -120,6 +120,12 @@ proptest! {
 }
 
 #[test]
+fn two_peaks_become_one() {
+    let snapshot = "snapshot=0\ntime=1\nmem_heap_B=8\nheap_tree=peak\nn0: 8 all\n";
+    check_bytes(format!("desc: x\ncmd: y\ntime_unit: B\n{snapshot}{snapshot}").as_bytes());
+}
+
+#[test]
 fn sound_files_can_be_written_in_every_format() {
     FIXTURES.iter().for_each(|bytes| check_bytes(bytes));
 }

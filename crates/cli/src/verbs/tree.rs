@@ -2,7 +2,7 @@
 
 use twinheap_native::{
     Cut, Direction, FrameTable, FrameView, Identity, Measure, caller_callee, frame_tree, groups,
-    package_of_path, thread_costs,
+    thread_costs,
 };
 use twinheap_report::{
     CallersView, GroupsView, NativeSource, ThreadsView, TreeView, callers_json, callers_text, groups_json,
@@ -156,6 +156,7 @@ fn module_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
 
 /// The npm package that an addon or a script belongs to. Node itself may come as a package; it owns nothing.
 fn package_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
-    let addon = if frame.module.ends_with(b"/node") { None } else { package_of_path(frame.module) };
-    addon.or_else(|| package_of_path(frame.file)).map(<[u8]>::to_vec)
+    let owner = |path| std::str::from_utf8(path).ok().and_then(twinheap_symbols::package_of);
+    let addon = if frame.module.ends_with(b"/node") { None } else { owner(frame.module) };
+    addon.or_else(|| owner(frame.file)).map(|name| name.as_bytes().to_vec())
 }

@@ -193,6 +193,11 @@ impl Reader {
             self.wrongs.add(last, TWO_PEAKS);
         }
         let at_peak = self.snapshots.iter().rposition(|snapshot| snapshot.detail == Detail::Peak);
+        for snapshot in self.snapshots.iter_mut().take(at_peak.unwrap_or(0)) {
+            if snapshot.detail == Detail::Peak {
+                snapshot.detail = Detail::Stacks;
+            }
+        }
         // Only a snapshot with stacks tells what was alive at the end.
         let at_end =
             self.snapshots.len().checked_sub(1).filter(|&last| self.snapshots[last].detail != Detail::Totals);
