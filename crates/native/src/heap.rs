@@ -37,7 +37,7 @@ pub struct NativeHeap {
 pub(crate) struct SiteId(pub(crate) u32);
 
 /// A line of a stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameView<'a> {
     /// The function, demangled; empty if unknown.
     pub function: &'a [u8],

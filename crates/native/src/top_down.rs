@@ -39,16 +39,7 @@ impl CallNode {
         let first = frames.next();
         let frame = if self.frame == 0 { first } else { frames.nth(self.frame as usize - 1) };
         // A place has a frame in any case, and `frame` counts them.
-        frame.or(first).unwrap_or(FrameView {
-            function: b"",
-            module: b"",
-            file: b"",
-            line: 0,
-            is_inlined: false,
-            column: 0,
-            kind: twinheap_trace::FrameKind::Unknown,
-            address: 0,
-        })
+        frame.or(first).unwrap_or_default()
     }
 }
 

@@ -61,7 +61,7 @@ fn paths(heap: &NativeHeap, tree: &TopDown, names: &mut Names) -> Paths {
 /// The same stack by stack.
 fn slowly(heap: &NativeHeap, costs: &Costs, names: &mut Names) -> Paths {
     let mut all = Paths::new();
-    let nothing = FrameView { function: b"", module: b"", file: b"", line: 0, is_inlined: false, address: 0 };
+    let nothing = FrameView::default();
     // A place's frames are the same wherever it is called.
     let mut frames_of: BTreeMap<IpId, Vec<(usize, bool)>> = BTreeMap::new();
     for stack in costs.stacks.iter().filter(|stack| stack.cost != Cost::default()) {

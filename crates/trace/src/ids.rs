@@ -65,7 +65,3 @@ index! {
     /// from 1; 0 is the empty stack.
     StackId
 }
-index! {
-    /// A pair of size and call stack by its position in the file, from 0.
-    InfoIdx
-}

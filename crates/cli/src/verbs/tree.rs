@@ -1,8 +1,7 @@
 //! `twinheap tree`.
 
 use twinheap_native::{
-    Cut, Direction, FrameTable, FrameView, Identity, Measure, caller_callee, frame_tree, groups,
-    thread_costs,
+    Cut, Direction, FrameTable, FrameView, Identity, Measure, caller_callee, frame_tree, groups, thread_costs,
 };
 use twinheap_report::{
     CallersView, GroupsView, NativeSource, ThreadsView, TreeView, callers_json, callers_text, groups_json,

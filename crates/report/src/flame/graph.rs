@@ -245,6 +245,7 @@ mod tests {
             line: 0,
             is_inlined: false,
             address: 0x7f10,
+            ..FrameView::default()
         };
         let symbol = symbol(&frame, 0, false);
         assert_eq!((symbol.name.as_str(), symbol.short.as_str(), symbol.kind), expected);
