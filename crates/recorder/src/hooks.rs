@@ -236,7 +236,6 @@ pub unsafe extern "C" fn pvalloc(size: usize, sp: u64, fp: u64) -> *mut c_void {
 ///
 /// # Safety
 /// As mmap.
-#[expect(clippy::too_many_arguments, reason = "mmap has six, and the caller's registers are two more")]
 pub unsafe extern "C" fn mmap(
     address: *mut c_void,
     length: usize,

@@ -363,7 +363,7 @@ impl Session {
             }
             rounds += 1;
             // Once in half a second: does anybody read at all?
-            if rounds % 50 == 0 && !is_collector_alive() {
+            if rounds.is_multiple_of(50) && !is_collector_alive() {
                 stop(header);
                 return None;
             }

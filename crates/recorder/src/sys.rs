@@ -105,8 +105,8 @@ pub(crate) unsafe fn unmap(address: *mut u8, length: usize) {
 
 /// Whether the kernel agreed to give a forked child zeros instead of this memory.
 pub(crate) fn wipe_on_fork(address: *mut u8, length: usize) -> bool {
-    // SAFETY: the range is private memory of ours; the advice changes it in children only.
     let arguments = [address as usize, length, libc::MADV_WIPEONFORK as usize, 0, 0, 0];
+    // SAFETY: the range is private memory of ours; the advice changes it in children only.
     unsafe { call(libc::SYS_madvise, arguments) == 0 }
 }
 

@@ -124,7 +124,8 @@ fn begin() -> Option<&'static mut Thread> {
     }
     let thread = Thread::for_this_thread(session);
     set_busy(false);
-    thread
+    // SAFETY: the thread's own, and never unmapped.
+    thread.map(|thread| unsafe { &mut *thread })
 }
 
 /// Forgets all threads, in a forked child: there is one, and its state was wiped.
@@ -135,7 +136,7 @@ pub(crate) fn forget_all() {
 }
 
 impl Thread {
-    fn for_this_thread(session: &'static Session) -> Option<&'static mut Thread> {
+    fn for_this_thread(session: &Session) -> Option<*mut Thread> {
         let tid = sys::thread();
         let state = reuse(session, tid).or_else(|| {
             let state = sys::map_private(size_of::<Thread>())?;
@@ -181,7 +182,7 @@ impl Thread {
         thread.write(record::number(record::THREAD, u64::from(tid)));
         thread.is_live = 1;
         set_current(state);
-        Some(thread)
+        Some(state)
     }
 
     fn forget_stacks(&mut self) {
@@ -251,7 +252,7 @@ impl Thread {
                     // The end stands where it stands; the position stays behind it, so that the next event asks anew.
                     self.sequence -= 1;
                     // SAFETY: as above.
-                    unsafe { *self.position.get() = position | CHUNK as u64 - 8 };
+                    unsafe { *self.position.get() = position | (CHUNK as u64 - 8) };
                 }
             }
         }
