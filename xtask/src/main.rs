@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod sections;
 mod setup;
 mod soak;
 mod test;

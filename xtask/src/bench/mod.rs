@@ -1,4 +1,4 @@
-//! `cargo xtask bench js`: twinheap beside its peers, on snapshots of a real Node program.
+//! `cargo xtask bench js`: twinheap beside its peers, on snapshots of a real Node program; and [`native`].
 //!
 //! Nothing here asserts a time. The command measures, compares the answers and writes BENCHMARKS.md; people read
 //! it. Sizes are in bytes and times in seconds unless a name says otherwise.
@@ -10,6 +10,7 @@ mod limit;
 mod machine;
 mod measure;
 mod memory;
+mod native;
 mod passes;
 mod peers;
 
@@ -22,7 +23,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::{root, soak};
+use crate::{root, sections::section_of, soak};
 use agree::Agreement;
 use heaps::Heap;
 use measure::{Outcome, Run};
@@ -38,6 +39,8 @@ const SLOW_S: f64 = 120.0;
 pub(crate) enum Bench {
     /// JS heap snapshots: file to class table, against the DevTools engine, memlab and v8-heap-parser.
     Js(JsArgs),
+    /// The native heap: recording and reading, against heaptrack.
+    Native(native::NativeArgs),
 }
 
 /// Options of `cargo xtask bench js`.
@@ -95,6 +98,7 @@ struct Row {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Js(args) => js(args),
+        Bench::Native(args) => native::run(args),
     }
 }
 
@@ -118,9 +122,13 @@ fn js(args: &JsArgs) -> Result<()> {
     let whole = !args.quick && args.only.is_empty() && args.file.is_empty();
     let path = if whole { root().join("BENCHMARKS.md") } else { work_dir().join("partial.md") };
     // What another command wrote into the document stays.
-    let soak = fs::read_to_string(&path).map(|old| soak::document::section_of(&old).to_owned());
-    let text = format!("{}\n\n{}", text.trim_end(), soak.unwrap_or_default());
-    let text = format!("{}\n", text.trim_end());
+    let old = fs::read_to_string(&path).unwrap_or_default();
+    let others =
+        [native::HEADING, soak::document::HEADING].map(|heading| section_of(&old, heading).trim_end());
+    let text = others
+        .into_iter()
+        .filter(|section| !section.is_empty())
+        .fold(text, |text, section| format!("{}\n\n{section}\n", text.trim_end()));
     fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     if !whole {
         println!("{text}");

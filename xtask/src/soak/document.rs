@@ -5,30 +5,18 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 use anyhow::{Context, Result};
 
 use super::figures::{Dumps, Stretch, Trial, quantile, worst};
+use crate::sections::with_section;
 
-const HEADING: &str = "## Pause-free snapshots of a busy server\n";
+/// The section's first line.
+pub(crate) const HEADING: &str = "## Pause-free snapshots of a busy server\n";
 
 /// Replaces the section in the document, or adds it at the end.
 pub(super) fn write(path: &Path, section: &str) -> Result<()> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    fs::write(path, with_section(&text, section))
+    fs::write(path, with_section(&text, HEADING, section))
         .with_context(|| format!("cannot write {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
-}
-
-fn with_section(text: &str, section: &str) -> String {
-    let start = text.find(HEADING).unwrap_or(text.len());
-    let rest = text.get(start + HEADING.len()..).unwrap_or_default();
-    let next = rest.find("\n## ").map_or("", |at| &rest[at..]);
-    format!("{}\n\n{}\n{next}", text[..start].trim_end(), section.trim_end())
-}
-
-/// The section as it stands in a document, up to the document's end or the next section; empty if there is none.
-pub(crate) fn section_of(text: &str) -> &str {
-    let Some(start) = text.find(HEADING) else { return "" };
-    let section = &text[start..];
-    section[HEADING.len()..].find("\n## ").map_or(section, |end| &section[..HEADING.len() + end])
 }
 
 /// The section's text.
@@ -185,18 +173,4 @@ pub(super) fn line(trial: &Trial) -> String {
         classes(trial),
         trial.load_average.join(" to "),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_section_takes_the_place_of_the_former_one() {
-        let first = with_section("# Benchmarks\n\n## A\n\na\n", &format!("{HEADING}\none\n"));
-        assert_eq!(first, format!("# Benchmarks\n\n## A\n\na\n\n{HEADING}\none\n"));
-        let second = with_section(&format!("{first}\n## B\n\nb\n"), &format!("{HEADING}\ntwo\n"));
-        assert_eq!(second, format!("# Benchmarks\n\n## A\n\na\n\n{HEADING}\ntwo\n\n## B\n\nb\n"));
-        assert_eq!(with_section(&second, &format!("{HEADING}\ntwo\n")), second);
-    }
 }
