@@ -7,6 +7,7 @@ use twinheap_trace::heaptrace::{End, Meta, Writer};
 use twinheap_trace::{InfoIdx, TraceId};
 
 use crate::model::{Model, Step, steps};
+use crate::segments::{EVENTS, INDEX, TAIL, split};
 use crate::{check_references, parse, sound};
 
 fn step() -> impl Strategy<Value = Step> {
@@ -54,6 +55,51 @@ proptest! {
 fn a_recording_of_many_segments_comes_back() {
     let (file, model) = Model::write(&steps(1, 900_000));
     model.check(&sound(&file));
+}
+
+/// The numbers that bytes begin with.
+fn numbers(mut bytes: &[u8]) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        let end = bytes.iter().position(|&byte| byte < 0x80)?;
+        let (number, rest) = bytes.split_at(end + 1);
+        bytes = rest;
+        Some(number.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7F)))
+    })
+}
+
+#[test]
+fn the_index_finds_each_segment_of_events() {
+    let (file, _) = Model::write(&steps(6, 50_000));
+    let trace = sound(&file).trace;
+    let segments = split(&file);
+    let [.., (INDEX, index_at, index), (TAIL, _, tail)] = &segments[..] else { panic!("{segments:?}") };
+    assert_eq!(tail[..], (*index_at as u64).to_le_bytes());
+    let mut rows = Vec::new();
+    let mut row = [0; 4];
+    for (at, difference) in numbers(index).enumerate() {
+        row[at % 4] += (difference >> 1).cast_signed() ^ -(difference & 1).cast_signed();
+        if at % 4 == 3 {
+            rows.push(row);
+        }
+    }
+    let mut expected = Vec::new();
+    let (mut first, mut live, mut at) = (0, 0, 0);
+    for (_, offset, raw) in segments.iter().filter(|segment| segment.0 == EVENTS) {
+        // A segment begins with the number of its first event, which is where the one before it ended.
+        let head: Vec<i64> = numbers(raw).take(6).map(u64::cast_signed).collect();
+        assert_eq!(head[0], first);
+        trace.events.replay(at..head[0] as u64, |_, run| {
+            for event in run {
+                let size = trace.infos.size(event.info()) as i64;
+                live += if event.is_free() { -size } else { size };
+            }
+        });
+        at = head[0] as u64;
+        expected.push([*offset as i64, head[0], head[2], live]);
+        first += head[4];
+    }
+    assert!(rows.len() > 100, "{}", rows.len());
+    assert_eq!(rows, expected);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use twinheap_trace::heaptrace::{End, Meta, Writer};
 /// Kinds and columns, as the format's description numbers them.
 pub(crate) const DEFS: u8 = 2;
 pub(crate) const EVENTS: u8 = 3;
+pub(crate) const INDEX: u8 = 10;
+pub(crate) const TAIL: u8 = 127;
 
 const HEADER: usize = 16;
 
