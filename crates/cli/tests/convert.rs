@@ -200,7 +200,7 @@ fn every_fixture_has_a_summary_in_words() {
         assert!(text.contains("not freed") || text.contains("peak"), "{text}");
         seen += 1;
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 9);
 }
 
 /// Runs and expects this exit code, nothing on stdout, and these words on stderr.

@@ -245,6 +245,7 @@ mod tests {
             line: 0,
             is_inlined: false,
             address: 0x7f10,
+            kind: twinheap_trace::FrameKind::of_name(function.as_bytes()),
             ..FrameView::default()
         };
         let symbol = symbol(&frame, 0, false);
