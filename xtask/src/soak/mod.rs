@@ -45,8 +45,12 @@ pub(crate) struct SoakArgs {
     /// Requests a second.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
+    /// Seconds without a dump, before and after. A server with a large heap stalls now and then by itself: as long as
+    /// the dumps take together is a fair measure.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    quiet: u64,
     /// What `cargo xtask test` runs: three snapshots of each version, nothing written.
-    #[arg(long, conflicts_with_all = ["count", "node", "heap", "rate"])]
+    #[arg(long, conflicts_with_all = ["count", "node", "heap", "rate", "quiet"])]
     short: bool,
     /// This twinheap instead of a fresh release build.
     #[arg(long)]
@@ -69,7 +73,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
         heap_mb: args.heap,
         rate: args.rate,
         warm_up: Duration::from_secs(5),
-        quiet: Duration::from_secs(10),
+        quiet: Duration::from_secs(args.quiet),
         twinheap: twinheap.clone(),
     };
     fs::create_dir_all(results_dir())?;
