@@ -1,14 +1,15 @@
 //! Lines of stacks as numbers: what reads the same has the same number, inlined functions included.
 
 use rustc_hash::FxHashMap;
-use twinheap_trace::{Frame, IpId, StringId, Strings, TraceId};
+use twinheap_trace::{Frame, FrameKind, IpId, StringId, Strings, TraceId};
 
 use crate::heap::{FrameView, NativeHeap};
 
 /// What makes two lines of stacks the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Function and module, as in heaptrack's trees. Without a function's name all of a module is one.
+    /// Function and module, as in heaptrack's trees; of a JavaScript function its script and position. Without a
+    /// function's name all of a module is one.
     Function,
     /// Function, module, file and line.
     Line,
@@ -61,6 +62,10 @@ impl<'a> FrameTable<'a> {
                 let frame = frames.get(at).copied().unwrap_or_default();
                 let function = same(frame.function);
                 let frame = match identity {
+                    // A JavaScript function has no module, and its line is where it begins: both are its name.
+                    Identity::Function if frame.kind == FrameKind::Js => {
+                        Frame { function, file: same(frame.file), ..frame }
+                    }
                     Identity::Function => Frame { function, ..Frame::default() },
                     Identity::Line => Frame { function, file: same(frame.file), ..frame },
                 };

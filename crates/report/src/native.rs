@@ -476,6 +476,20 @@ fn stack_words(source: &NativeSource<'_>, stack: TraceId) -> String {
 }
 
 fn callers_words(source: &NativeSource<'_>, stack: TraceId, most: usize) -> String {
+    // What Node and V8 do in between is the same for every program; the program's own functions are what tells.
+    let own: String = source
+        .heap
+        .places(stack)
+        .flat_map(|ip| source.heap.frames(ip))
+        .filter(|frame| {
+            frame.kind == FrameKind::Js && !frame.file.is_empty() && !frame.file.starts_with(b"node:")
+        })
+        .take(most)
+        .map(|frame| format!(" ← {}", frame_words(&frame, source.full_names)))
+        .collect();
+    if !own.is_empty() {
+        return format!(" ← …{own}");
+    }
     let callers = source.heap.places(stack).flat_map(|ip| source.heap.frames(ip)).skip(1).take(most);
     callers.map(|caller| format!(" ← {}", function_name(&caller, source.full_names))).collect()
 }

@@ -44,9 +44,30 @@ struct Sorter<W: Write> {
     jit: JitCode,
     /// The clock's value from which on the next tick is due.
     next_tick: u64,
+    times: Times,
     is_sampled: bool,
     pid: u32,
     threads: FxHashMap<(u32, u32), ThreadNo>,
+}
+
+/// The latest time in each of the file's tables.
+#[derive(Default)]
+struct Times {
+    tick: Latest,
+    sample: Latest,
+    map: Latest,
+}
+
+/// A time that never goes back. The clock does, by little, whenever its speed is measured anew, and threads' events come
+/// in runs.
+#[derive(Default)]
+struct Latest(u64);
+
+impl Latest {
+    fn at_least(&mut self, ns: u64) -> u64 {
+        self.0 = self.0.max(ns);
+        self.0
+    }
 }
 
 /// What remains to be said when a recording is over.
@@ -75,6 +96,7 @@ impl<W: Write> Recording<W> {
                 output,
                 jit,
                 next_tick: 0,
+                times: Times::default(),
                 is_sampled,
                 pid,
                 threads: FxHashMap::default(),
@@ -115,7 +137,7 @@ impl<W: Write> Recording<W> {
 
     /// Memory of the process, as the kernel counts it.
     pub(super) fn sample(&mut self, rss: Option<u64>) {
-        let ns = self.clock.nanoseconds(self.clock.now());
+        let ns = self.sorter.times.sample.at_least(self.clock.nanoseconds(self.clock.now()));
         self.sorter.output.writer.sample(&MemorySample { ns, rss, heap: None, v8: None });
     }
 
@@ -195,7 +217,8 @@ impl<W: Write> Recording<W> {
 impl<W: Write> Sorter<W> {
     fn tick(&mut self, time: u64, clock: &Clock) {
         self.next_tick = time + clock.units(TICK);
-        self.output.tick(clock.nanoseconds(time), &mut self.blocks);
+        let ns = self.times.tick.at_least(clock.nanoseconds(time));
+        self.output.tick(ns, &mut self.blocks);
     }
 
     fn thread(&mut self, stream: &Stream) {
@@ -229,12 +252,12 @@ impl<W: Write> Sorter<W> {
             Event::Map { address, length, stack, flags } => {
                 let trace = self.places.trace(stack);
                 let kind = map_kind(flags >> 8);
-                let ns = clock.nanoseconds(time);
+                let ns = self.times.map.at_least(clock.nanoseconds(time));
                 let op = MapOp::Map(kind);
                 self.output.writer.map(&MapEvent { ns, op, address, len: length, trace });
             }
             Event::Unmap { address, length } => {
-                let ns = clock.nanoseconds(time);
+                let ns = self.times.map.at_least(clock.nanoseconds(time));
                 let trace = twinheap_trace::TraceId(0);
                 self.output.writer.map(&MapEvent { ns, op: MapOp::Unmap, address, len: length, trace });
             }

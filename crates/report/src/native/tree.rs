@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use twinheap_native::{
     Cost, Cut, Direction, FrameNo, FrameNode, FrameTable, FrameTree, Hidden, Identity, Measure,
 };
+use twinheap_trace::FrameKind;
 
 use super::{CostJson, NativeSource, SelectionJson, file_name, function_name, kind, measure_word, number};
 use crate::names::{clean, json_bytes};
@@ -92,7 +93,7 @@ pub(super) fn line_json(table: &FrameTable<'_>, frame: FrameNo, identity: Identi
         return LineJson { function: None, module: None, file: None, line: None, kind: "unknown" };
     };
     let name = |text: &[u8]| (!text.is_empty()).then(|| json_bytes(text));
-    let has_line = identity == Identity::Line;
+    let has_line = identity == Identity::Line || view.kind == FrameKind::Js;
     LineJson {
         function: name(view.function),
         module: name(view.module),
@@ -116,6 +117,9 @@ pub(super) fn line_words(
     }
     let name = function_name(&view, full_names);
     match identity {
+        _ if view.kind == FrameKind::Js && view.line > 0 => {
+            format!("{name}  {}:{}:{}", file_name(view.file), view.line, view.column)
+        }
         Identity::Line if view.line > 0 => format!("{name}  {}:{}", file_name(view.file), view.line),
         Identity::Line if !view.file.is_empty() => format!("{name}  {}", file_name(view.file)),
         _ if view.module.is_empty() => name,
