@@ -201,7 +201,7 @@ impl Walk {
         }
         let image = self.file.filter(|image| is_image && image.path == path);
         // SAFETY: the file's start is mapped and readable: the pass over the mappings just said so.
-        let elf = image.and_then(|image| unsafe { Elf::read(image.base) });
+        let elf = image.and_then(|image| unsafe { Elf::read(image.base, mapping) });
         let kind = match elf.as_ref().and_then(|elf| elf.tables) {
             Some(tables) if !tables.keeps_frame_pointers() => Kind::Tables(tables),
             _ => Kind::FramePointers,
@@ -264,22 +264,24 @@ fn hash(path: &[u8]) -> u64 {
 
 /// What the program headers of a loaded module tell.
 struct Elf {
+    /// Of the mapping in question: V8 maps its builtins, which are a part of Node's executable, a second time.
     bias: u64,
     tables: Option<Tables>,
     build_id: &'static [u8],
 }
 
 const PT_LOAD: u32 = 1;
+const PF_X: u32 = 1;
 const PT_NOTE: u32 = 4;
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 const NT_GNU_BUILD_ID: u32 = 3;
 
 impl Elf {
-    /// Reads a module by its header in memory.
+    /// Reads a module by its header in memory, for one of its mappings.
     ///
     /// # Safety
     /// A page is readable at `base`, and stays so while this runs.
-    unsafe fn read(base: u64) -> Option<Elf> {
+    unsafe fn read(base: u64, mapping: &Mapping<'_>) -> Option<Elf> {
         // SAFETY: within the first page.
         let header = unsafe { &*(base as *const libc::Elf64_Ehdr) };
         let count = u64::from(header.e_phnum);
@@ -301,7 +303,19 @@ impl Elf {
         let first = loads().next()?;
         let bias = base.wrapping_sub(first.p_vaddr & !0xfff);
         let end = loads().map(|load| load.p_vaddr.wrapping_add(load.p_filesz)).max()?.wrapping_add(bias);
-        let mut elf = Elf { bias, tables: None, build_id: &[] };
+        let of_mapping = loads()
+            .find(|load| {
+                let start = load.p_offset & !0xfff;
+                (start..load.p_offset.saturating_add(load.p_filesz)).contains(&mapping.offset)
+                    && load.p_flags & PF_X != 0
+            })
+            .map(|load| {
+                mapping
+                    .start
+                    .wrapping_sub(load.p_vaddr.wrapping_sub(load.p_offset))
+                    .wrapping_sub(mapping.offset)
+            });
+        let mut elf = Elf { bias: of_mapping.unwrap_or(bias), tables: None, build_id: &[] };
         // Only what a segment maps from the file may be touched.
         let is_mapped = |header: &libc::Elf64_Phdr| {
             loads().any(|load| {
