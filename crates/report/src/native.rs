@@ -465,8 +465,30 @@ fn site_words(source: &NativeSource<'_>, all: &CallSites, site: &CallSite) -> St
     let Some(first) = source.heap.places(stack).flat_map(|ip| source.heap.frames(ip)).next() else {
         return "(no stack)".to_owned();
     };
-    let callers = callers_words(source, stack, 4);
-    format!("{}{callers}", frame_words(&first, source.full_names))
+    let own = own_words(source, stack, 4);
+    if own.is_empty() || source.full_names {
+        return format!("{}{}", frame_words(&first, source.full_names), callers_words(source, stack, 4));
+    }
+    // The line that tells where to look must not be cut off for the namespaces of one that doesn't.
+    let name = function_name(&first, false);
+    let short = name.rsplit("::").next().unwrap_or(&name);
+    format!("{short} ← …{own}")
+}
+
+/// The program's own JavaScript functions in a stack. What Node and V8 do between them and the allocator is the same for
+/// every program.
+fn own_words(source: &NativeSource<'_>, stack: TraceId, most: usize) -> String {
+    source
+        .heap
+        .places(stack)
+        .flat_map(|ip| source.heap.frames(ip))
+        .skip(1)
+        .filter(|frame| {
+            frame.kind == FrameKind::Js && !frame.file.is_empty() && !frame.file.starts_with(b"node:")
+        })
+        .take(most)
+        .map(|frame| format!(" ← {}", frame_words(&frame, false)))
+        .collect()
 }
 
 /// The functions around a call site, all of them.
@@ -476,20 +498,6 @@ fn stack_words(source: &NativeSource<'_>, stack: TraceId) -> String {
 }
 
 fn callers_words(source: &NativeSource<'_>, stack: TraceId, most: usize) -> String {
-    // What Node and V8 do in between is the same for every program; the program's own functions are what tells.
-    let own: String = source
-        .heap
-        .places(stack)
-        .flat_map(|ip| source.heap.frames(ip))
-        .filter(|frame| {
-            frame.kind == FrameKind::Js && !frame.file.is_empty() && !frame.file.starts_with(b"node:")
-        })
-        .take(most)
-        .map(|frame| format!(" ← {}", frame_words(&frame, source.full_names)))
-        .collect();
-    if !own.is_empty() {
-        return format!(" ← …{own}");
-    }
     let callers = source.heap.places(stack).flat_map(|ip| source.heap.frames(ip)).skip(1).take(most);
     callers.map(|caller| format!(" ← {}", function_name(&caller, source.full_names))).collect()
 }
