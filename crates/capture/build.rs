@@ -65,6 +65,8 @@ impl Object {
             let is_ours = name_text.starts_with("CARGO_CFG_")
                 || name_text.starts_with("CARGO_FEATURE_")
                 || name_text.starts_with("CARGO_PKG_")
+                // Of the program: the object has no std, which only its own profile allows.
+                || name_text.starts_with("CARGO_PROFILE_")
                 || [
                     "CARGO_ENCODED_RUSTFLAGS",
                     "RUSTFLAGS",

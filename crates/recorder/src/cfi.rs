@@ -50,6 +50,8 @@ impl Row {
             return Rule::END;
         }
         match self.frame_pointer {
+            // The tables say it in words; it is what a frame pointer is.
+            Saved::At(-16) if self.base == Base::FramePointer && self.offset == 16 => Rule::FRAME,
             Saved::Same => Rule::new(self.base, self.offset, 0),
             Saved::At(offset) => Rule::new(self.base, self.offset, offset),
             // Nobody above may ask for it; if somebody does, the stack ends there.

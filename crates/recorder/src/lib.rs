@@ -30,6 +30,7 @@ mod rules;
 mod session;
 mod sys;
 mod thread;
+mod trail;
 mod walk;
 
 pub use session::{library_loaded, real_function};

@@ -9,6 +9,7 @@ use crate::modules::{self, Found};
 use crate::rules::RuleCache;
 use crate::session::{self, Session};
 use crate::sys;
+use crate::trail::Trail;
 use crate::walk::{self, Registers};
 
 core::arch::global_asm!(
@@ -96,6 +97,7 @@ pub(crate) struct Thread {
     hashes: [u64; STACKS],
     ids: [u32; STACKS],
     pub(crate) rules: RuleCache,
+    pub(crate) trail: Trail,
     scratch: [u8; SCRATCH],
 }
 
@@ -161,6 +163,7 @@ impl Thread {
         thread.is_changing.store(0, Ordering::Relaxed);
         if is_used {
             thread.forget_stacks();
+            thread.trail.reset();
         } else {
             let mut head = STATES.load(Ordering::Acquire);
             loop {
@@ -188,6 +191,7 @@ impl Thread {
     fn forget_stacks(&mut self) {
         self.hashes.fill(0);
         self.rules.clear();
+        self.trail.clear();
     }
 
     /// Takes words of room. `None` if there is none: what is lost is the caller's to count.
@@ -396,10 +400,12 @@ impl Thread {
             self.forget_stacks();
         }
         let frames = session.frames;
-        let mut hash = 0x9E37_79B9_7F4A_7C15u64;
-        walk::walk(self, caller, frames, |pc| {
-            hash = (hash ^ pc).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        // Two halves in turn, since each multiplication waits for the one before.
+        let (mut even, mut odd) = (0x9E37_79B9_7F4A_7C15u64, 0);
+        walk::walk_again(self, caller, frames, |pc| {
+            (even, odd) = (odd, (even ^ pc).wrapping_mul(0xff51_afd7_ed55_8ccd));
         });
+        let mut hash = even ^ odd.rotate_left(32);
         hash ^= hash >> 32;
         hash = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let slot = (hash >> (64 - STACK_BITS)) as usize;

@@ -2,9 +2,10 @@
 
 use crate::expression::{UCONTEXT_FRAME_POINTER, UCONTEXT_PC, UCONTEXT_STACK_POINTER};
 use crate::maps::Lines;
-use crate::rules::Base;
+use crate::rules::{Base, Rule};
 use crate::sys;
 use crate::thread::Thread;
+use crate::trail::{Frame, Trail};
 
 /// Registers of a function that just called a hook.
 #[derive(Clone, Copy)]
@@ -22,87 +23,166 @@ pub struct Registers {
 /// stack is in.
 #[inline(always)]
 pub(crate) fn walk(thread: &mut Thread, caller: Registers, frames: u32, mut visit: impl FnMut(u64)) {
-    let Registers { stack_pointer, frame_pointer } = caller;
-    let (mut sp, mut fp) = (stack_pointer, frame_pointer);
+    let (mut frame, mut high) = first(thread, caller);
+    let mut left = frames;
+    while frame.pc >= 4096 && left != 0 {
+        visit(frame.pc);
+        left -= 1;
+        if step(thread, &mut frame, &mut high).is_none() {
+            return;
+        }
+    }
+}
+
+/// As [`walk`], along the trail of the thread's last walk where code keeps no frame pointers and the stack is the same.
+#[inline(always)]
+pub(crate) fn walk_again(thread: &mut Thread, caller: Registers, frames: u32, mut visit: impl FnMut(u64)) {
+    let Some(mut trail) = Trail::begin(&raw mut thread.trail) else {
+        return walk(thread, caller, frames, visit);
+    };
+    let (mut frame, mut high) = first(thread, caller);
+    let mut left = frames;
+    let mut is_kept = false;
+    while frame.pc >= 4096 && left != 0 {
+        visit(frame.pc);
+        left -= 1;
+        if thread.rules.get(frame.pc) == Some(Rule::FRAME) {
+            // One load that waits for nothing but the one before: the trail would not be quicker.
+            if !by_frame_pointer(&mut frame, high) {
+                break;
+            }
+            is_kept = false;
+            continue;
+        }
+        if !is_kept {
+            trail.push_gap(frame.sp);
+            trail.push(frame);
+        }
+        if trail.find(&frame) {
+            trail.follow(&mut frame, high, &mut left, &mut visit);
+        }
+        match step(thread, &mut frame, &mut high) {
+            Some(Step::Plain) => trail.push(frame),
+            Some(Step::ByMoreWords { sp }) => {
+                trail.push_gap(sp);
+                trail.push(frame);
+            }
+            None => break,
+        }
+        is_kept = true;
+    }
+    trail.end();
+}
+
+/// Goes on to the caller of code that keeps a frame pointer; false where the stack ends.
+#[inline(always)]
+fn by_frame_pointer(frame: &mut Frame, high: u64) -> bool {
+    let Frame { sp, fp, .. } = *frame;
+    if fp < sp || fp > high.wrapping_sub(16) || fp & 7 != 0 {
+        return false;
+    }
+    let way = fp | Frame::BY_FRAME_POINTER;
+    // SAFETY: within the stack's mapping.
+    *frame = unsafe { Frame { sp: fp + 16, fp: read(fp), pc: read(fp + 8), way } };
+    true
+}
+
+/// What a step depends on.
+enum Step {
+    /// Registers, the return address and perhaps the saved frame pointer.
+    Plain,
+    /// Other words of the stack too; `sp` is that of the frame it came from.
+    ByMoreWords { sp: u64 },
+}
+
+#[inline(always)]
+fn first(thread: &mut Thread, caller: Registers) -> (Frame, u64) {
+    let Registers { stack_pointer: sp, frame_pointer: fp } = caller;
     if sp < thread.stack_low || sp >= thread.stack_high {
         find_stack(thread, sp);
     }
-    let mut high = thread.stack_high;
     // SAFETY: the return address of the call that brought us here.
-    let mut pc = unsafe { read(sp) };
-    sp += 8;
-    let mut left = frames;
-    loop {
-        if pc < 4096 || left == 0 {
-            return;
+    let pc = unsafe { read(sp) };
+    (Frame { sp: sp + 8, fp, pc, way: 0 }, thread.stack_high)
+}
+
+/// Goes on to the caller's frame; `None` where the stack ends.
+#[inline(always)]
+fn step(thread: &mut Thread, frame: &mut Frame, stack_high: &mut u64) -> Option<Step> {
+    let Frame { sp, fp, pc, .. } = *frame;
+    let high = *stack_high;
+    let rule = match thread.rules.get(pc) {
+        Some(rule) => rule,
+        None => thread.find_rule(pc),
+    };
+    let mut how = Step::Plain;
+    frame.way = 0;
+    let cfa = match rule.base() {
+        Base::Frame => {
+            return by_frame_pointer(frame, high).then_some(how);
         }
-        visit(pc);
-        left -= 1;
-        let rule = match thread.rules.get(pc) {
-            Some(rule) => rule,
-            None => thread.find_rule(pc),
-        };
-        let cfa = match rule.base() {
-            Base::Frame => {
-                if fp < sp || fp > high.wrapping_sub(16) || fp & 7 != 0 {
-                    return;
-                }
-                // SAFETY: within the stack's mapping.
-                (pc, fp, sp) = unsafe { (read(fp + 8), read(fp), fp + 16) };
-                continue;
-            }
-            Base::StackPointer => sp.wrapping_add_signed(rule.offset()),
-            Base::FramePointer => fp.wrapping_add_signed(rule.offset()),
-            Base::AtFramePointer => {
-                let at = fp.wrapping_add_signed(rule.offset());
-                if at < sp || at > high.wrapping_sub(8) || at & 7 != 0 {
-                    return;
-                }
-                // SAFETY: within the stack's mapping.
-                unsafe { read(at) }
-            }
-            Base::Signal => {
-                if sp > high.wrapping_sub(UCONTEXT_PC + 8) {
-                    return;
-                }
-                // SAFETY: within the stack's mapping.
-                (pc, fp, sp) = unsafe {
-                    (
-                        // The interrupted instruction; the walk takes addresses behind calls.
-                        read(sp + UCONTEXT_PC).wrapping_add(1),
-                        read(sp + UCONTEXT_FRAME_POINTER),
-                        read(sp + UCONTEXT_STACK_POINTER),
-                    )
-                };
-                // The handler may have had a stack of its own.
-                if sp < thread.stack_low || sp >= thread.stack_high {
-                    find_stack(thread, sp);
-                    high = thread.stack_high;
-                    if sp >= high {
-                        return;
-                    }
-                }
-                continue;
-            }
-            Base::End => return,
-        };
-        // The stack grows down: the caller's frame is above.
-        if cfa < sp + 8 || cfa > high || cfa & 7 != 0 {
-            return;
+        Base::StackPointer => sp.wrapping_add_signed(rule.offset()),
+        Base::FramePointer => {
+            frame.way = Frame::BY_FRAME_POINTER;
+            fp.wrapping_add_signed(rule.offset())
         }
-        let saved = rule.saved();
-        if saved != 0 {
-            let at = cfa.wrapping_add_signed(saved);
-            if at < sp.wrapping_sub(8) || at > high.wrapping_sub(8) {
-                return;
+        Base::AtFramePointer => {
+            let at = fp.wrapping_add_signed(rule.offset());
+            if at < sp || at > high.wrapping_sub(8) || at & 7 != 0 {
+                return None;
+            }
+            how = Step::ByMoreWords { sp };
+            // SAFETY: within the stack's mapping.
+            unsafe { read(at) }
+        }
+        Base::Signal => {
+            if sp > high.wrapping_sub(UCONTEXT_PC + 8) {
+                return None;
             }
             // SAFETY: within the stack's mapping.
-            fp = unsafe { read(at) };
+            *frame = unsafe {
+                Frame {
+                    // The interrupted instruction; the walk takes addresses behind calls.
+                    pc: read(sp + UCONTEXT_PC).wrapping_add(1),
+                    fp: read(sp + UCONTEXT_FRAME_POINTER),
+                    sp: read(sp + UCONTEXT_STACK_POINTER),
+                    way: 0,
+                }
+            };
+            // The handler may have had a stack of its own.
+            if frame.sp < thread.stack_low || frame.sp >= thread.stack_high {
+                find_stack(thread, frame.sp);
+                *stack_high = thread.stack_high;
+                if frame.sp >= *stack_high {
+                    return None;
+                }
+            }
+            return Some(Step::ByMoreWords { sp });
         }
-        // SAFETY: within the stack's mapping.
-        pc = unsafe { read(cfa - 8) };
-        sp = cfa;
+        Base::End => return None,
+    };
+    // The stack grows down: the caller's frame is above.
+    if cfa < sp + 8 || cfa > high || cfa & 7 != 0 {
+        return None;
     }
+    let saved = rule.saved();
+    if saved != 0 {
+        let at = cfa.wrapping_add_signed(saved);
+        if at < sp.wrapping_sub(8) || at > high.wrapping_sub(8) {
+            return None;
+        }
+        if at >= cfa || at & 7 != 0 {
+            // The trail reads nothing above the caller's frame.
+            how = Step::ByMoreWords { sp };
+        }
+        frame.way |= at & !7;
+        // SAFETY: within the stack's mapping.
+        frame.fp = unsafe { read(at) };
+    }
+    // SAFETY: within the stack's mapping.
+    frame.pc = unsafe { read(cfa - 8) };
+    frame.sp = cfa;
+    Some(how)
 }
 
 /// # Safety

@@ -3,6 +3,8 @@
 use rustc_hash::FxHashMap;
 use twinheap_trace::InfoIdx;
 
+use super::live::Live;
+
 /// A block that is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block {
@@ -29,7 +31,7 @@ pub(super) enum Allocated {
 /// freed in between, and a free of an unknown block may have come before its allocation.
 #[derive(Default)]
 pub(super) struct Blocks {
-    live: FxHashMap<u64, Block>,
+    live: Live,
     /// Addresses that were allocated again before their free came: how many frees are still to come.
     owed: FxHashMap<u64, u32>,
     /// Frees that found no block, with their time.
@@ -68,7 +70,7 @@ impl Blocks {
             }
             return None;
         }
-        let block = self.live.remove(&address);
+        let block = self.live.remove(address);
         if block.is_none() {
             self.unmatched += 1;
             self.early.insert(address, time);
@@ -76,9 +78,13 @@ impl Blocks {
         block
     }
 
-    /// The block at an address.
-    pub(super) fn get_mut(&mut self, address: u64) -> Option<&mut Block> {
-        self.live.get_mut(&address)
+    /// Gives the block at an address another number, if there is one, and if it has the number `before`.
+    pub(super) fn renumber(&mut self, address: u64, before: u64, allocation: u64) -> bool {
+        let block = self.live.get(address).filter(|block| block.allocation == before);
+        if let Some(block) = block {
+            self.live.insert(address, Block { allocation, ..block });
+        }
+        block.is_some()
     }
 
     /// Gives up waiting for the allocations of frees up to a time.
@@ -91,7 +97,7 @@ impl Blocks {
     /// Allocations and addresses of what is alive, in the order of allocation.
     pub(super) fn into_live(self) -> Vec<(u64, u64)> {
         let mut live: Vec<(u64, u64)> =
-            self.live.iter().map(|(&address, block)| (block.allocation, address)).collect();
+            self.live.iter().map(|(address, block)| (block.allocation, address)).collect();
         live.sort_unstable();
         live
     }

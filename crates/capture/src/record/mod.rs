@@ -12,6 +12,7 @@ mod error;
 mod file_name;
 mod jit;
 mod launch;
+mod live;
 mod names;
 mod output;
 mod places;

@@ -105,8 +105,8 @@ impl<W: Write> Output<W> {
         if let Allocated::After(old) = outcome {
             self.freed(old, false, sizes);
             // The free of the old block took a number before this allocation did.
-            if let (Some(held), Some(block)) = (&self.held, blocks.get_mut(address)) {
-                block.allocation = (held.first + held.events.len() as u64) | IS_HELD;
+            if let Some(held) = &self.held {
+                blocks.renumber(address, allocation, (held.first + held.events.len() as u64) | IS_HELD);
             }
         }
         match &mut self.held {
@@ -164,9 +164,7 @@ impl<W: Write> Output<W> {
             match event.what {
                 What::Alloc { address, info } => {
                     let allocation = self.writer.alloc(info);
-                    if let Some(block) = blocks.get_mut(address).filter(|block| block.allocation == number) {
-                        block.allocation = allocation;
-                    } else {
+                    if !blocks.renumber(address, number, allocation) {
                         // Freed meanwhile by an event that is held too, and that knows it by its old number.
                         held.settle(number, allocation);
                     }

@@ -199,16 +199,16 @@ impl<W: Write> Recording<W> {
         let stream = &mut self.streams[at];
         let mut events = 0;
         sorter.thread(stream);
-        while let Some(time) = stream
+        while stream
             .peek(ring, &mut |stream, note| sorter.note(stream, note, clock))
-            .filter(|time| *time <= until)
+            .is_some_and(|time| time <= until)
         {
-            let Some(event) = stream.take(ring) else { break };
-            events += 1;
-            if time >= sorter.next_tick {
-                sorter.tick(time, clock);
-            }
-            sorter.event(event, time, clock, ring);
+            events += stream.take(ring, until, |event, time| {
+                if time >= sorter.next_tick {
+                    sorter.tick(time, clock);
+                }
+                sorter.event(event, time, clock, ring);
+            });
         }
         events
     }

@@ -116,31 +116,45 @@ impl Stream {
         }
     }
 
-    /// The event that [`Stream::peek`] saw.
+    /// Takes the events from the one that [`Stream::peek`] saw up to a time, to the next note or to the end of what is
+    /// written; how many.
     #[inline]
-    pub(super) fn take(&mut self, ring: &Ring) -> Option<Event> {
-        let chunk = ring.chunk(self.chunk?);
-        let (at, word) = (self.word, chunk.first(self.word));
-        let address = record::address(word);
-        self.word += record::words(word);
-        Some(match record::kind(word) {
-            record::ALLOC => {
-                let rest = chunk.word(at + 1);
-                let (stack, mut size) = ((rest >> 32) as u32, rest & 0xffff_ffff);
-                if size == u64::from(record::LARGE) {
-                    size = self.large;
+    pub(super) fn take(&mut self, ring: &Ring, until: u64, mut each: impl FnMut(Event, u64)) -> u64 {
+        let Some(chunk) = self.chunk else { return 0 };
+        let chunk = ring.chunk(chunk);
+        let (mut at, mut count) = (self.word, 0);
+        loop {
+            let word = chunk.first(at);
+            let time = self.base + (record::ticks(word) << record::TICK);
+            if time > until {
+                break;
+            }
+            let address = record::address(word);
+            let event = match record::kind(word) {
+                record::ALLOC => {
+                    let rest = chunk.word(at + 1);
+                    let (stack, mut size) = ((rest >> 32) as u32, rest & 0xffff_ffff);
+                    if size == u64::from(record::LARGE) {
+                        size = self.large;
+                    }
+                    Event::Alloc { address, stack, size }
                 }
-                Event::Alloc { address, stack, size }
-            }
-            record::FREE => Event::Free { address },
-            record::REALLOC => Event::ReallocFree { address },
-            record::MAP => {
-                let rest = chunk.word(at + 1);
-                let (stack, flags) = ((rest >> 32) as u32, rest as u32);
-                Event::Map { address, length: chunk.word(at + 2), stack, flags }
-            }
-            _ => Event::Unmap { address, length: chunk.word(at + 1) },
-        })
+                record::FREE => Event::Free { address },
+                record::REALLOC => Event::ReallocFree { address },
+                record::MAP => {
+                    let rest = chunk.word(at + 1);
+                    let (stack, flags) = ((rest >> 32) as u32, rest as u32);
+                    Event::Map { address, length: chunk.word(at + 2), stack, flags }
+                }
+                record::UNMAP => Event::Unmap { address, length: chunk.word(at + 1) },
+                _ => break,
+            };
+            at += record::words(word);
+            count += 1;
+            each(event, time);
+        }
+        self.word = at;
+        count
     }
 
     fn next_chunk(&mut self) -> Option<u32> {
