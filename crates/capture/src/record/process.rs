@@ -46,6 +46,9 @@ struct Sorter<W: Write> {
     next_tick: u64,
     is_sampled: bool,
     pid: u32,
+    /// Times of the latest mapping and of the latest look at the memory: later rows must not be earlier.
+    mapped_ns: u64,
+    sampled_ns: u64,
     threads: FxHashMap<(u32, u32), ThreadNo>,
 }
 
@@ -77,6 +80,8 @@ impl<W: Write> Recording<W> {
                 next_tick: 0,
                 is_sampled,
                 pid,
+                mapped_ns: 0,
+                sampled_ns: 0,
                 threads: FxHashMap::default(),
             },
         }
@@ -115,7 +120,8 @@ impl<W: Write> Recording<W> {
 
     /// Memory of the process, as the kernel counts it.
     pub(super) fn sample(&mut self, rss: Option<u64>) {
-        let ns = self.clock.nanoseconds(self.clock.now());
+        let ns = self.clock.nanoseconds(self.clock.now()).max(self.sorter.sampled_ns);
+        self.sorter.sampled_ns = ns;
         self.sorter.output.writer.sample(&MemorySample { ns, rss, heap: None, v8: None });
     }
 
@@ -229,16 +235,22 @@ impl<W: Write> Sorter<W> {
             Event::Map { address, length, stack, flags } => {
                 let trace = self.places.trace(stack);
                 let kind = map_kind(flags >> 8);
-                let ns = clock.nanoseconds(time);
+                let ns = self.mapped(clock.nanoseconds(time));
                 let op = MapOp::Map(kind);
                 self.output.writer.map(&MapEvent { ns, op, address, len: length, trace });
             }
             Event::Unmap { address, length } => {
-                let ns = clock.nanoseconds(time);
+                let ns = self.mapped(clock.nanoseconds(time));
                 let trace = twinheap_trace::TraceId(0);
                 self.output.writer.map(&MapEvent { ns, op: MapOp::Unmap, address, len: length, trace });
             }
         }
+    }
+
+    /// The time of a mapping: threads may run ahead of each other, and the clock is measured anew all the time.
+    fn mapped(&mut self, ns: u64) -> u64 {
+        self.mapped_ns = self.mapped_ns.max(ns);
+        self.mapped_ns
     }
 
     fn note(&mut self, stream: &mut Stream, note: Note<'_>, clock: &Clock) {
