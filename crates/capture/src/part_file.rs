@@ -19,6 +19,7 @@ pub fn remove_unfinished() {
 pub struct PartFile {
     /// The name it has meanwhile, and the one it will get; `None` for a device or pipe, which is written as it is.
     names: Option<(PathBuf, PathBuf)>,
+    is_kept: bool,
 }
 
 impl PartFile {
@@ -31,7 +32,10 @@ impl PartFile {
     pub fn create(target: &Path) -> io::Result<(Self, File)> {
         let target = match fs::metadata(target) {
             Ok(about) if !about.is_file() => {
-                return Ok((PartFile { names: None }, File::options().write(true).open(target)?));
+                return Ok((
+                    PartFile { names: None, is_kept: false },
+                    File::options().write(true).open(target)?,
+                ));
             }
             Ok(_) => fs::canonicalize(target)?,
             Err(_) => target.to_owned(),
@@ -43,7 +47,19 @@ impl PartFile {
         let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
         let handle = create_private(&part)?;
         unfinished.push(part.clone());
-        Ok((PartFile { names: Some((part, target)) }, handle))
+        Ok((PartFile { names: Some((part, target)), is_kept: false }, handle))
+    }
+
+    /// Says that a part is worth something too, and stays when this is dropped or interrupted. With `false`, it isn't.
+    pub fn keep_part(&mut self, keep: bool) {
+        self.is_kept = keep;
+        if let Some((part, _)) = &self.names {
+            let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+            unfinished.retain(|path| path != part);
+            if !keep {
+                unfinished.push(part.clone());
+            }
+        }
     }
 
     /// Gives the whole file its name.
@@ -81,8 +97,10 @@ impl Drop for PartFile {
     fn drop(&mut self) {
         if let Some((part, _)) = &self.names {
             UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| path != part);
-            // After `finish` there is nothing under that name.
-            let _: io::Result<()> = fs::remove_file(part);
+            if !self.is_kept {
+                // After `finish` there is nothing under that name.
+                let _: io::Result<()> = fs::remove_file(part);
+            }
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Ctrl-C and SIGTERM: no half-written file stays behind.
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::INTERRUPTED;
 
@@ -35,5 +39,33 @@ impl Cooperative {
 impl Drop for Cooperative {
     fn drop(&mut self) {
         COOPERATIVE.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Tells SIGTERM from Ctrl-C: the terminal sends the latter to all of its programs, the former comes to us alone.
+pub(crate) struct Termination(Arc<AtomicBool>);
+
+impl Termination {
+    /// Watches from now on, beside the handler above.
+    pub(crate) fn watch() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut signals = {
+            let _guard = runtime.enter();
+            signal(SignalKind::terminate())?
+        };
+        let has_come = Arc::new(AtomicBool::new(false));
+        let raised = Arc::clone(&has_come);
+        // It ends with the process.
+        std::thread::Builder::new().spawn(move || {
+            if runtime.block_on(signals.recv()).is_some() {
+                raised.store(true, Ordering::SeqCst);
+            }
+        })?;
+        Ok(Termination(has_come))
+    }
+
+    /// Whether it has come.
+    pub(crate) fn has_come(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
 }

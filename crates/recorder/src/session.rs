@@ -6,8 +6,8 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use twinheap_wire::{
-    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, MAX_FRAMES, RING,
-    VARIABLE, clock, filter_slot, policy, status, trouble,
+    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, MAX_FRAMES,
+    NODE_OPTIONS, RING, VARIABLE, clock, filter_slot, policy, status, trouble,
 };
 
 use crate::real;
@@ -465,7 +465,8 @@ fn stop(header: &Header) {
     header.status.store(status::STOPPED, Ordering::Release);
 }
 
-/// Takes the ring's variable and our own path out of the environment; other objects to preload stay.
+/// Takes the ring's variable, our own path and V8's options out of the environment; other objects to preload and other
+/// options of Node's stay.
 ///
 /// # Safety
 /// An array of C strings that ends with null, or null, which nobody else uses now.
@@ -483,16 +484,13 @@ unsafe fn leave_environment(environment: *mut *mut c_char) {
                 false
             } else if let Some(list) = text.strip_prefix(b"LD_PRELOAD=") {
                 // The collector puts us first.
-                match list.iter().position(|&byte| byte == b':' || byte == b' ') {
-                    Some(end) if end + 1 < list.len() => {
-                        let rest = list.len() - end - 1;
-                        let into = entry.add("LD_PRELOAD=".len());
-                        core::ptr::copy(into.add(end + 1), into, rest);
-                        *into.add(rest) = 0;
-                        true
-                    }
-                    _ => false,
-                }
+                let ours = list.iter().position(|&byte| byte == b':' || byte == b' ').unwrap_or(list.len());
+                shorten(entry.add("LD_PRELOAD=".len()), list.len(), ours + 1)
+            } else if let Some(options) = text.strip_prefix(b"NODE_OPTIONS=")
+                && options.starts_with(NODE_OPTIONS.as_bytes())
+                && matches!(options.get(NODE_OPTIONS.len()), None | Some(b' '))
+            {
+                shorten(entry.add("NODE_OPTIONS=".len()), options.len(), NODE_OPTIONS.len() + 1)
             } else {
                 true
             };
@@ -504,6 +502,20 @@ unsafe fn leave_environment(environment: *mut *mut c_char) {
         }
         *to = core::ptr::null_mut();
     }
+}
+
+/// Takes the first bytes of a value away; whether anything is left.
+///
+/// # Safety
+/// A C string of that length.
+unsafe fn shorten(value: *mut c_char, length: usize, by: usize) -> bool {
+    let Some(rest @ 1..) = length.checked_sub(by) else { return false };
+    // SAFETY: within the string.
+    unsafe {
+        core::ptr::copy(value.add(by), value, rest);
+        *value.add(rest) = 0;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -538,5 +550,10 @@ mod tests {
         check(&["A=1", "LD_PRELOAD=/x/agent.so", "TWINHEAP_RING=/dev/shm/r", "B=2"], &["A=1", "B=2"]);
         check(&["LD_PRELOAD=/x/agent.so:/y/other.so", "C="], &["LD_PRELOAD=/y/other.so", "C="]);
         check(&["LD_PRELOADED=1"], &["LD_PRELOADED=1"]);
+        let ours = format!("NODE_OPTIONS={NODE_OPTIONS}");
+        check(&[&ours], &[]);
+        check(&[&format!("{ours} --no-warnings")], &["NODE_OPTIONS=--no-warnings"]);
+        check(&[&format!("{ours}-x")], &[&format!("{ours}-x")]);
+        check(&["NODE_OPTIONS=--no-warnings"], &["NODE_OPTIONS=--no-warnings"]);
     }
 }

@@ -68,6 +68,9 @@ pub(crate) fn set_busy(busy: bool) -> bool {
 /// Stacks that a thread knows by their hash.
 const STACKS: usize = 16 << 10;
 const STACK_BITS: u32 = 14;
+/// A position in no chunk, of a thread that got none. What is reserved from here on fails, and touches nothing.
+const NOWHERE: u64 = !(CHUNK as u64 - 1);
+
 /// Room for lines of mappings; one has up to 4,200 bytes.
 const SCRATCH: usize = 16 << 10;
 
@@ -98,6 +101,8 @@ pub(crate) struct Thread {
     ids: [u32; STACKS],
     pub(crate) rules: RuleCache,
     pub(crate) trail: Trail,
+    /// 1 while the scratch room is in use. A handler that comes in between has to do without.
+    is_scratch_taken: AtomicU32,
     scratch: [u8; SCRATCH],
 }
 
@@ -161,6 +166,7 @@ impl Thread {
         thread.until_sample = session.next_sample(&mut thread.random);
         (thread.stack_low, thread.stack_high) = (0, 0);
         thread.is_changing.store(0, Ordering::Relaxed);
+        thread.is_scratch_taken.store(0, Ordering::Relaxed);
         if is_used {
             thread.forget_stacks();
             thread.trail.reset();
@@ -208,7 +214,7 @@ impl Thread {
         if (position as usize & (CHUNK - 1)) < CHUNK_FULL {
             return Some(position as *mut u64);
         }
-        self.next_chunk(position).then(|| self.reserve_again(words))?
+        self.next_chunk(position, words).then(|| self.reserve_again(words))?
     }
 
     #[cold]
@@ -225,14 +231,21 @@ impl Thread {
     /// Ends the chunk at a position that was reserved behind its last record, and takes the next one.
     #[cold]
     #[inline(never)]
-    fn next_chunk(&mut self, position: u64) -> bool {
+    fn next_chunk(&mut self, position: u64, words: usize) -> bool {
         let offset = position as usize & (CHUNK - 1);
         // Handlers that come here too write their ends behind ours; the first one in the chunk is the one that counts.
-        if offset <= CHUNK - 16 {
+        if offset <= CHUNK - 16 && position < NOWHERE {
             // SAFETY: reserved room at the chunk's end, which nobody else writes to.
             unsafe { publish(position as *mut u64, record::number(record::END, 0)) };
         }
         if self.is_changing.swap(1, Ordering::Relaxed) != 0 {
+            // We are a handler, and whom we interrupted waits for us. What we took goes back, lest one handler after the
+            // other moves the position out of the chunk and into somebody else's.
+            // SAFETY: our own position.
+            unsafe {
+                core::arch::asm!("sub qword ptr [{at}], {n}", at = in(reg) self.position.get(),
+                    n = in(reg) words as u64 * 8, options(nostack));
+            }
             return false;
         }
         // SAFETY: handlers leave the position alone while `is_changing` is set.
@@ -253,10 +266,10 @@ impl Thread {
                     has_room = true;
                 }
                 None => {
-                    // The end stands where it stands; the position stays behind it, so that the next event asks anew.
+                    // The end stands where it stands, and the chunk goes back to the collector. The next event asks anew.
                     self.sequence -= 1;
                     // SAFETY: as above.
-                    unsafe { *self.position.get() = position | (CHUNK as u64 - 8) };
+                    unsafe { *self.position.get() = NOWHERE | CHUNK_FULL as u64 };
                 }
             }
         }
@@ -449,27 +462,38 @@ impl Thread {
     #[cold]
     #[inline(never)]
     pub(crate) fn find_rule(&mut self, pc: u64) -> crate::rules::Rule {
-        let scratch = (&raw mut self.scratch).cast::<u8>();
-        // SAFETY: the scratch room is not touched by what `report` does with the rest of the state.
-        let buffer = unsafe { core::slice::from_raw_parts_mut(scratch, SCRATCH) };
-        let rule = modules::rule(pc, buffer, &mut |found| self.module(found));
-        if let Some(rule) = rule {
-            self.rules.put(pc, rule);
+        let scratch = self.take_scratch();
+        let is_whole = scratch.is_some();
+        let rule = modules::rule(pc, scratch.unwrap_or_default(), &mut |found| self.module(found));
+        if is_whole {
+            self.give_scratch_back();
+            if let Some(rule) = rule {
+                self.rules.put(pc, rule);
+            }
         }
         rule.unwrap_or(crate::rules::Rule::FRAME)
     }
 
     /// Takes in everything that is mapped now.
     pub(crate) fn scan_modules(&mut self) {
-        let scratch = (&raw mut self.scratch).cast::<u8>();
-        // SAFETY: as above.
-        let buffer = unsafe { core::slice::from_raw_parts_mut(scratch, SCRATCH) };
-        modules::scan(buffer, &mut |found| self.module(found));
+        if let Some(scratch) = self.take_scratch() {
+            modules::scan(scratch, &mut |found| self.module(found));
+            self.give_scratch_back();
+        }
     }
 
-    /// Room for lines of mappings.
-    pub(crate) fn scratch(&mut self) -> &mut [u8] {
-        &mut self.scratch
+    /// Room for lines of mappings, until it is given back; `None` in a handler that interrupts somebody who has it.
+    pub(crate) fn take_scratch(&mut self) -> Option<&'static mut [u8]> {
+        if self.is_scratch_taken.swap(1, Ordering::Relaxed) != 0 {
+            return None;
+        }
+        let scratch = (&raw mut self.scratch).cast::<u8>();
+        // SAFETY: only this function leads to the room, states are never unmapped, and the mark above keeps others out.
+        Some(unsafe { core::slice::from_raw_parts_mut(scratch, SCRATCH) })
+    }
+
+    pub(crate) fn give_scratch_back(&mut self) {
+        self.is_scratch_taken.store(0, Ordering::Release);
     }
 
     /// Tells the collector of a module.

@@ -199,13 +199,17 @@ unsafe fn read(address: u64) -> u64 {
 #[inline(never)]
 fn find_stack(thread: &mut Thread, sp: u64) {
     let mut bounds = (sp, sp + 8);
-    if let Some(mut lines) = Lines::open(thread.scratch()) {
-        while let Some(mapping) = lines.next() {
-            if (mapping.start..mapping.end).contains(&sp) {
-                bounds = (mapping.start, mapping.end);
-                break;
+    // Without room for lines this walk ends at its first frame, and the next one looks again.
+    if let Some(scratch) = thread.take_scratch() {
+        if let Some(mut lines) = Lines::open(scratch) {
+            while let Some(mapping) = lines.next() {
+                if (mapping.start..mapping.end).contains(&sp) {
+                    bounds = (mapping.start, mapping.end);
+                    break;
+                }
             }
         }
+        thread.give_scratch_back();
     }
     // glibc keeps a thread's control block at the end of its stack; what the kernel joined to the mapping behind it is
     // somebody else's.

@@ -20,6 +20,10 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"TWHRING\x01");
 /// The environment variable that names the ring; children of a process that is followed look for theirs beside it.
 pub const VARIABLE: &str = "TWINHEAP_RING";
 
+/// V8's options by which it tells the names of its code: without the second, interpreted functions share theirs. They
+/// stand first in `NODE_OPTIONS`, and a process that is not recorded takes them away again.
+pub const NODE_OPTIONS: &str = "--perf-basic-prof --interpreted-frames-native-stack";
+
 /// Bytes of a chunk. Chunks are aligned to it within the mapping, which is aligned to it too.
 pub const CHUNK: usize = 64 << 10;
 

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Pid, Signal, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
 use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, Policy, Writer};
 use twinheap_wire::{policy, trouble};
@@ -62,6 +63,17 @@ pub struct RecordOptions {
     pub sysroot: Option<PathBuf>,
 }
 
+/// What whoever asked for a recording wants now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    GoOn,
+    /// Tell the program to end, by SIGTERM, and record its end.
+    EndProgram,
+    /// End the recording; the program runs on.
+    Stop,
+}
+
 /// How a recording stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordProgress {
@@ -107,7 +119,7 @@ pub struct Recorded {
     pub status: Option<ExitStatus>,
 }
 
-/// Starts `command` and records it until it ends, until the time is over, or until `stop` says so. The program's own
+/// Starts `command` and records it until it ends, until the time is over, or until `wish` says so. The program's own
 /// recording comes first.
 ///
 /// # Errors
@@ -116,7 +128,7 @@ pub struct Recorded {
 pub fn record(
     command: &[OsString],
     options: &RecordOptions,
-    stop: &dyn Fn() -> bool,
+    wish: &dyn Fn() -> Wish,
     watch: &mut dyn FnMut(RecordProgress),
 ) -> Result<Recordings, RecordError> {
     if !launch::is_supported() {
@@ -148,9 +160,10 @@ pub fn record(
         active: Vec::new(),
         done: Vec::new(),
         bystanders: 0,
+        is_told: false,
         start: Instant::now(),
     };
-    let recordings = collector.run(stop, watch)?;
+    let recordings = collector.run(wish, watch)?;
     if recordings.all.is_empty() {
         return Err(RecordError::NotRecorded { program: name, reason: "it loaded no recorder" });
     }
@@ -170,6 +183,8 @@ struct Collector<'a> {
     active: Vec<Active>,
     done: Vec<Recorded>,
     bystanders: u32,
+    /// The program was told to end.
+    is_told: bool,
     start: Instant,
 }
 
@@ -186,7 +201,7 @@ struct Active {
 impl Collector<'_> {
     fn run(
         mut self,
-        stop: &dyn Fn() -> bool,
+        wish: &dyn Fn() -> Wish,
         watch: &mut dyn FnMut(RecordProgress),
     ) -> Result<Recordings, RecordError> {
         let (mut poll, mut sampled, mut flushed, mut looked) = (POLL.0, self.start, self.start, self.start);
@@ -225,7 +240,12 @@ impl Collector<'_> {
                 watch(self.progress(false));
             }
             let is_over = self.options.duration.is_some_and(|duration| self.start.elapsed() >= duration);
-            if is_over || stop() {
+            let wish = wish();
+            if wish == Wish::EndProgram && !self.is_told {
+                self.is_told = true;
+                self.end_program();
+            }
+            if is_over || wish == Wish::Stop {
                 let reason = if is_over { EndReason::Duration } else { EndReason::Stopped };
                 return self.stop(reason, watch);
             }
@@ -264,7 +284,9 @@ impl Collector<'_> {
         let path = file_name(&self.options.output, pid, &hostname(), is_child);
         self.set_aside(pid, &path)?;
         let failed = |error| RecordError::Write { path: path.clone(), error };
-        let (part, handle) = PartFile::create(&path).map_err(failed)?;
+        let (mut part, handle) = PartFile::create(&path).map_err(failed)?;
+        // Whatever happens, what was recorded until then can be read.
+        part.keep_part(true);
         let file = handle.try_clone().map_err(failed)?;
         let clock = Clock::new(ring.header());
         let meta = self.meta(pid, &clock);
@@ -364,6 +386,15 @@ impl Collector<'_> {
         Ok(self.into_recordings())
     }
 
+    /// Hands SIGTERM on.
+    fn end_program(&self) {
+        let is_there = self.status.is_none();
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).filter(|_| is_there) {
+            // A program that may not be signalled, as one that is setuid, goes on.
+            let _: rustix::io::Result<()> = kill_process(pid, Signal::TERM);
+        }
+    }
+
     fn into_recordings(self) -> Recordings {
         let bystanders = self.spare.map_or(0, |ring| ring.header().bystanders.load(Ordering::Relaxed));
         Recordings { all: self.done, bystanders: bystanders + self.bystanders }
@@ -386,6 +417,7 @@ impl Collector<'_> {
         match header.trouble.load(Ordering::Relaxed) {
             0 => {}
             what if allocations == 0 => {
+                active.part.keep_part(false);
                 let reason = trouble_text(what);
                 return Err(RecordError::NotRecorded { program: path.display().to_string(), reason });
             }

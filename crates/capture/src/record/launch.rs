@@ -1,23 +1,20 @@
 //! Starts a program with the recorder in it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use rustix::fs::statvfs;
-use twinheap_wire::VARIABLE;
+use rustix::fs::{FlockOperation, fcntl_lock, statvfs};
+use twinheap_wire::{NODE_OPTIONS, VARIABLE};
 
 /// The object that is preloaded; empty where recording doesn't work.
 static PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
 
 /// Room that a folder for shared memory must have, in bytes: what a program of some threads takes.
 const ROOM: u64 = 48 << 20;
-
-/// V8's options by which it tells the names of its code: without the second, interpreted functions share theirs.
-const NODE_OPTIONS: &str = "--perf-basic-prof --interpreted-frames-native-stack";
 
 /// A private folder for rings and the recorder; it goes with this.
 pub(super) struct Folder {
@@ -34,6 +31,7 @@ impl Folder {
             if !has_room {
                 continue;
             }
+            remove_abandoned(&base);
             for attempt in 0..100 {
                 let path = base.join(format!("{name}.{attempt}"));
                 match fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -56,6 +54,25 @@ impl Folder {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Removes what a twinheap that was killed left behind: nobody holds the lock of its first ring. Nothing of this needs
+/// to succeed.
+fn remove_abandoned(base: &Path) {
+    // A lock of our own would not stop us.
+    let ours = format!("twinheap-{}.", std::process::id());
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with("twinheap-") || name.starts_with(&ours) {
+            continue;
+        }
+        // A ring has its lock before it has its name.
+        let ring = File::options().read(true).write(true).open(entry.path().join("ring.0"));
+        if ring.is_ok_and(|ring| fcntl_lock(&ring, FlockOperation::NonBlockingLockExclusive).is_ok()) {
+            let _: io::Result<()> = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

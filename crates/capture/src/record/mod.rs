@@ -20,6 +20,6 @@ mod process;
 mod ring;
 mod stream;
 
-pub use collect::{RecordOptions, RecordProgress, Recorded, Recordings, record};
+pub use collect::{RecordOptions, RecordProgress, Recorded, Recordings, Wish, record};
 pub use error::RecordError;
 pub use names::Named;

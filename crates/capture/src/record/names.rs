@@ -47,14 +47,20 @@ pub(super) fn write_symbols<W: Write>(
         .collect();
     let mut named = Named::default();
     // Module by module: each has its tables in memory only while they are needed.
+    // A thread's stack may be read before the module that another thread has met first.
+    let late = |&(address, owner)| match owner {
+        Owner::Nobody => (address, places.module_at(address).map_or(owner, Owner::Module)),
+        _ => (address, owner),
+    };
+    let owners: Vec<_> = places.places.iter().map(late).collect();
     let mut order: Vec<usize> = (0..places.places.len()).collect();
-    order.sort_by_key(|&at| match places.places[at].1 {
+    order.sort_by_key(|&at| match owners[at].1 {
         Owner::Module(ModuleNo(number)) => number,
         Owner::Jit(_) | Owner::Nobody => u32::MAX,
     });
     let mut symbols: Vec<(IpId, Vec<Frame>)> = Vec::with_capacity(order.len());
     for at in order {
-        let (address, owner) = places.places[at];
+        let (address, owner) = owners[at];
         let ip = IpId(at as u32 + 1);
         let frames = match owner {
             Owner::Module(ModuleNo(number)) => {

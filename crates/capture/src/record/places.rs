@@ -105,13 +105,19 @@ impl Places {
         self.stacks[at] = node;
     }
 
+    /// The module that is mapped at an address now.
+    pub(super) fn module_at(&self, address: u64) -> Option<ModuleNo> {
+        let range = self.ranges.iter().rev().find(|(start, end, _)| (*start..*end).contains(&address));
+        range.map(|&(_, _, module)| module)
+    }
+
     fn place<W: Write>(&mut self, address: u64, jit: &JitCode, writer: &mut Writer<W>) -> IpId {
         if let Some(&ip) = self.known.get(&address) {
             return ip;
         }
-        let range = self.ranges.iter().rev().find(|(start, end, _)| (*start..*end).contains(&address));
-        let owner = match range {
-            Some(&(_, _, module)) => Owner::Module(module),
+        let module = self.module_at(address);
+        let owner = match module {
+            Some(module) => Owner::Module(module),
             None => jit.lookup(address).map_or(Owner::Nobody, Owner::Jit),
         };
         let ip = *self.numbers.entry((address, owner)).or_insert_with(|| {
@@ -119,7 +125,7 @@ impl Places {
             let module = if let Owner::Module(module) = owner { Some(module) } else { None };
             writer.ip(address, module)
         });
-        if range.is_some() {
+        if module.is_some() {
             self.known.insert(address, ip);
         }
         ip

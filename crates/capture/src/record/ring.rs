@@ -40,9 +40,10 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Makes a ring that waits for a process.
+    /// Makes a ring that waits for a process. It gets its name when it is locked and whole.
     pub(super) fn create(path: &Path, settings: Settings) -> io::Result<Ring> {
-        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        let unfinished = path.with_extension("new");
+        let file = File::options().read(true).write(true).create_new(true).open(&unfinished)?;
         file.set_len(RING as u64)?;
         fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let map = MmapOptions::new().len(RING).map_raw(&file)?;
@@ -56,6 +57,7 @@ impl Ring {
         header.limit.store(LIMIT, Ordering::Relaxed);
         ring.keep_ahead()?;
         header.magic.store(MAGIC, Ordering::Release);
+        std::fs::rename(unfinished, path)?;
         Ok(ring)
     }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use twinheap_capture::record::{RecordOptions, RecordProgress, Recorded, record};
+use twinheap_capture::record::{RecordOptions, RecordProgress, Recorded, Wish, record};
 
 use crate::args::{Global, RecordArgs};
 use crate::failure::{Failure, check_target};
-use crate::interrupt::{Cooperative, STOP};
+use crate::interrupt::{Cooperative, STOP, Termination};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -41,17 +41,23 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
         sysroot: args.sysroot.clone(),
     };
     let progress = Progress::new(global);
-    // Ctrl-C goes to the program too: its end is the end of the recording.
+    // Ctrl-C goes to the program too, and SIGTERM is handed on: its end is the end of the recording.
     let _cooperative = Cooperative::new();
+    let termination = Termination::watch()?;
     let interrupted = std::cell::Cell::new(None::<Instant>);
-    let stop = || {
-        if STOP.load(Ordering::SeqCst) && interrupted.get().is_none() {
+    let wish = || {
+        let is_terminated = termination.has_come();
+        if (is_terminated || STOP.load(Ordering::SeqCst)) && interrupted.get().is_none() {
             interrupted.set(Some(Instant::now()));
             output.note("waiting for the program to end; it was interrupted too");
         }
-        interrupted.get().is_some_and(|since| since.elapsed().as_secs() >= PATIENCE)
+        match interrupted.get() {
+            Some(since) if since.elapsed().as_secs() >= PATIENCE => Wish::Stop,
+            _ if is_terminated => Wish::EndProgram,
+            _ => Wish::GoOn,
+        }
     };
-    let recordings = record(&args.command, &options, &stop, &mut |state| show(&progress, state))?;
+    let recordings = record(&args.command, &options, &wish, &mut |state| show(&progress, state))?;
     progress.finish(global, output)?;
     for recording in &recordings.all {
         tell(recording, output);

@@ -1,0 +1,109 @@
+//! Every function that allocates is counted once, at the line that calls it.
+
+use crate::lab::{Lab, costs};
+
+#[test]
+fn functions_of_c_are_counted_at_their_callers() {
+    let lab = Lab::new();
+    let program = lab.build("allocators.c", &[]);
+    let (ran, summary) = lab.record(&[], &[&program]);
+    assert_eq!(ran.stdout, "allocated\n", "{ran:?}");
+    assert!(ran.stderr.contains("the program ended with exit status: 5"), "{ran:?}");
+    let check = |function, allocations, leaked| {
+        assert_eq!(summary.by(function), costs(allocations, leaked), "{function}");
+    };
+    check("by_malloc", 10, 1000);
+    check("by_calloc", 11, 2200);
+    check("by_realloc", 10, 3000);
+    check("by_reallocarray", 10, 4000);
+    check("by_posix_memalign", 10, 5000);
+    check("by_aligned_alloc", 1, 640);
+    check("by_memalign", 1, 700);
+    check("by_valloc", 1, 800);
+    check("by_pvalloc", 1, 900);
+    check("nothing", 1, 0);
+    check("small", 2, 0);
+    check("grown", 1, 5000);
+    check("gone", 0, 0);
+    check("brief", 1000, 0);
+    check("failing", 1, 90);
+    for (function, text) in [
+        ("by_malloc", "SITE by_malloc"),
+        ("by_reallocarray", "SITE by_reallocarray"),
+        ("by_pvalloc", "SITE by_pvalloc"),
+        ("grown", "SITE grown"),
+        ("failing", "void *kept = malloc(90)"),
+    ] {
+        summary.check_line(function, "allocators.c", text);
+    }
+    // C programs allocate nothing before main, so that the totals are known too.
+    assert_eq!(summary.number("allocations"), 1060);
+    assert_eq!(summary.number("leaked_bytes"), 23_330);
+    // Those of `brief`, and the two that are reallocated at once.
+    assert_eq!(summary.number("temporary_exact"), 1002);
+    // All that is freed is gone before the last block is allocated.
+    assert_eq!(summary.number("peak_bytes"), 23_330);
+}
+
+#[test]
+fn operators_of_cpp_are_counted_at_their_callers() {
+    let lab = Lab::new();
+    let program = lab.build("operators.cpp", &["-std=c++17"]);
+    let (ran, summary) = lab.record(&[], &[&program]);
+    assert!(!ran.stderr.contains("ended with"), "{ran:?}");
+    let check = |function, allocations, leaked| {
+        assert_eq!(summary.by(function), costs(allocations, leaked), "{function}");
+    };
+    check("plain", 4, 100);
+    check("array", 4, 200);
+    check("plain_nothrow", 1, 300);
+    check("array_nothrow", 1, 400);
+    check("aligned", 4, 512);
+    check("aligned_array", 4, 768);
+    check("aligned_nothrow", 1, 1024);
+    check("aligned_array_nothrow", 1, 1280);
+    // It asks for nothing and gets a byte.
+    check("empty", 1, 1);
+    summary.check_line("plain", "operators.cpp", "SITE plain()");
+    summary.check_line("aligned_array_nothrow", "operators.cpp", "SITE aligned_array_nothrow()");
+}
+
+#[test]
+fn what_comes_before_and_after_main_is_recorded() {
+    let lab = Lab::new();
+    let program = lab.build("around_main.c", &[]);
+    let (_, summary) = lab.record(&[], &[&program]);
+    assert_eq!(summary.by("before_main"), costs(1, 1000));
+    assert_eq!(summary.by("at_exit"), costs(1, 2000));
+    assert_eq!(summary.by("destructor"), costs(1, 3000));
+    assert_eq!(summary.number("allocations"), 3);
+}
+
+#[test]
+fn addresses_of_hooked_functions_lead_to_the_hooks() {
+    for options in [&["-no-pie"][..], &["-pie", "-fPIE"]] {
+        let lab = Lab::new();
+        let program = lab.build("address.c", options);
+        let (_, summary) = lab.record(&[], &[&program]);
+        assert_eq!(summary.by("by_address"), costs(9, 108), "{options:?}");
+        assert_eq!(summary.number("allocations"), 11, "{options:?}");
+        assert_eq!(summary.number("leaked_bytes"), 108, "{options:?}");
+    }
+}
+
+#[test]
+fn allocators_in_shared_objects_are_recorded() {
+    for library in ["jemalloc.so.2", "tcmalloc_minimal.so.4"] {
+        let lab = Lab::new();
+        let link = format!("-l:lib{library}");
+        if !std::path::Path::new(&format!("/usr/lib/x86_64-linux-gnu/lib{library}")).exists() {
+            crate::lab::skip(library, "it is not installed");
+            continue;
+        }
+        let program = lab.build("allocators.c", &["-Wl,--no-as-needed", &link]);
+        let (ran, summary) = lab.record(&[], &[&program]);
+        assert!(ran.stderr.contains("ended with exit status"), "{library}: {ran:?}");
+        assert_eq!(summary.by("by_malloc"), costs(10, 1000), "{library}");
+        assert_eq!(summary.by("by_calloc").allocations, 11, "{library}");
+    }
+}

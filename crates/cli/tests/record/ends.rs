@@ -1,0 +1,187 @@
+//! However the program or twinheap ends, what was recorded before is kept, and the program is unharmed.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use crate::lab::{Lab, Summary, costs, run, signal, skip, wait_until};
+
+const BEFORE: u64 = 20_000;
+
+#[test]
+fn everything_up_to_the_end_is_in_the_file() {
+    let lab = Lab::new();
+    let program = lab.build("ends.c", &[]);
+    for (way, says) in [
+        ("_exit", "ended with exit status: 9"),
+        ("abort", "ended with signal: 6 (SIGABRT)"),
+        ("kill", "ended with signal: 9 (SIGKILL)"),
+    ] {
+        let (ran, summary) = lab.record(&[], &[program.to_str().unwrap(), way]);
+        assert!(ran.stderr.contains(says), "{way}: {}", ran.stderr);
+        assert_eq!(summary.by("before_the_end"), costs(BEFORE, 10 * BEFORE), "{way}");
+        assert_eq!(summary.number("allocations"), BEFORE, "{way}");
+        assert_eq!(lab.recordings(), ["a.heaptrace"]);
+    }
+}
+
+/// `twinheap record` on `ends.c`, which has said that it waits for a line.
+struct Waiting {
+    lab: Lab,
+    twinheap: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // One that has ended already is an error, and no matter. The program ends with its standard input.
+        let _ = self.twinheap.kill();
+        let _ = self.twinheap.wait();
+    }
+}
+
+impl Waiting {
+    fn start(options: &[&str]) -> Waiting {
+        let lab = Lab::new();
+        let program = lab.build("ends.c", &[]);
+        let file = lab.path("a.heaptrace");
+        let mut twinheap = lab
+            .recorder(options, &file, &[&program])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(lab.path("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (twinheap.stdin.take().unwrap(), twinheap.stdout.take().unwrap());
+        let mut waiting = Waiting { lab, twinheap, stdin, stdout: BufReader::new(stdout) };
+        waiting.check_says("ready\n");
+        waiting
+    }
+
+    /// The program says this next; nothing at its end.
+    #[track_caller]
+    fn check_says(&mut self, expected: &str) {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, expected, "{}", self.stderr());
+    }
+
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.lab.path("stderr")).unwrap()
+    }
+
+    /// The program goes on and ends as it would by itself.
+    #[track_caller]
+    fn check_goes_on(&mut self) {
+        writeln!(self.stdin).unwrap();
+        self.check_says("done\n");
+        // The last one that has the pipe is gone.
+        self.check_says("");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.lab.path("a.heaptrace")
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        self.twinheap.wait().unwrap()
+    }
+}
+
+#[test]
+fn killing_twinheap_leaves_a_readable_part_and_the_program_alone() {
+    let mut waiting = Waiting::start(&[]);
+    let part = waiting.lab.path("a.heaptrace.part");
+    // It writes every two seconds what it has, whatever comes.
+    wait_until("all is in the file", || {
+        Summary::try_partial(&part, 3).is_ok_and(|summary| summary.number("allocations") == BEFORE)
+    });
+    let pid = waiting.twinheap.id();
+    signal(pid, "-KILL");
+    waiting.wait();
+    waiting.check_goes_on();
+    let summary = Summary::partial(&part, 3);
+    assert_eq!(summary.number("allocations"), BEFORE);
+    assert_eq!(summary.number("leaked_bytes"), 10 * BEFORE);
+    assert_ne!(summary.0["warnings"], serde_json::json!([]));
+    // The shared memory that it could not give back is given back by whoever comes next.
+    let lab = Lab::new();
+    let program = lab.build("around_main.c", &[]);
+    lab.record(&[], &[&program]);
+    assert_eq!(folders_of(pid), Vec::<PathBuf>::new());
+}
+
+/// Folders with shared memory of a `twinheap`.
+fn folders_of(pid: u32) -> Vec<PathBuf> {
+    let bases = [PathBuf::from("/dev/shm"), std::env::temp_dir(), PathBuf::from("/var/tmp")];
+    let entries = bases.iter().filter_map(|base| fs::read_dir(base).ok()).flatten().flatten();
+    let start = format!("twinheap-{pid}.");
+    entries.filter(|e| e.file_name().to_string_lossy().starts_with(&start)).map(|e| e.path()).collect()
+}
+
+#[test]
+fn a_program_that_is_told_to_end_with_twinheap_ends() {
+    let mut waiting = Waiting::start(&[]);
+    // As `docker stop` does, and a supervisor: the program hears of it through twinheap.
+    signal(waiting.twinheap.id(), "-TERM");
+    waiting.check_says("");
+    assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.stderr());
+    assert!(waiting.stderr().contains("ended with signal: 15 (SIGTERM)"), "{}", waiting.stderr());
+    let summary = Summary::of(&waiting.file());
+    assert_eq!(summary.by("before_the_end"), costs(BEFORE, 10 * BEFORE));
+    assert_eq!(waiting.lab.recordings(), ["a.heaptrace"]);
+    assert_eq!(folders_of(waiting.twinheap.id()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_duration_ends_the_recording_and_not_the_program() {
+    let mut waiting = Waiting::start(&["--duration=1ms"]);
+    assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.stderr());
+    assert_eq!(waiting.lab.recordings(), ["a.heaptrace"]);
+    Summary::of(&waiting.file());
+    waiting.check_goes_on();
+}
+
+#[test]
+fn a_full_disk_is_told_of_and_harms_nobody() {
+    let Some(disk) = Tiny::new() else { return };
+    let lab = Lab::new();
+    let program = lab.build("many.c", &[]);
+    let command = [program.to_str().unwrap(), "400000", "4000", "mixed"];
+    // Whoever waits for the pipes waits for the program too.
+    let ran = run(&mut lab.recorder(&[], &disk.file(), &command));
+    assert_eq!(ran.stdout, "done\n");
+    ran.check_error(2, &["can't write", "No space left", "a.heaptrace", "FILE.part"]);
+    Summary::partial(&disk.file().with_extension("heaptrace.part"), 3);
+    assert!(!disk.file().exists());
+}
+
+/// A file system in memory with room for a few pages.
+struct Tiny(tempfile::TempDir);
+
+impl Tiny {
+    /// `None` without the right to mount.
+    fn new() -> Option<Tiny> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(folder.path());
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            skip("a full disk", "no file system can be mounted");
+        }
+        is_mounted.then_some(Tiny(folder))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("a.heaptrace")
+    }
+}
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}

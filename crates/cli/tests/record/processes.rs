@@ -1,0 +1,103 @@
+//! Programs that make other processes, or become other programs.
+
+use std::fs;
+
+use crate::lab::{Costs, Lab, Summary, costs};
+
+const NONE: Costs = costs_of_nothing();
+
+const fn costs_of_nothing() -> Costs {
+    Costs { allocations: 0, leaked: 0 }
+}
+
+/// What the sites of a process cost: before the other process, after it, in a forked one, in an executed one.
+#[track_caller]
+fn check_sites(summary: &Summary, expected: [Costs; 4], what: &str) {
+    let sites = ["parent_before", "parent_after", "forked", "executed"].map(|site| summary.by(site));
+    assert_eq!(sites, expected, "{what}");
+}
+
+#[track_caller]
+fn check(way: &str, child: [Costs; 4], bystanders: u32) {
+    let parent = [costs(5, 50), costs(4, 80), NONE, NONE];
+    let lab = Lab::new();
+    let program = lab.build("processes.c", &[]);
+    let command = [program.to_str().unwrap(), way];
+
+    let (ran, summary) = lab.record(&[], &command);
+    assert!(!ran.stderr.contains("ended with"), "{ran:?}");
+    check_sites(&summary, parent, way);
+    assert_eq!(lab.recordings(), ["a.heaptrace"], "{way}");
+    // Nothing of ours is left to those who are not recorded.
+    assert_eq!(ran.stdout, "", "{way}");
+    let told = ran.stderr.contains("not recorded; --follow records children too");
+    assert_eq!(told, bystanders > 0, "{way}: {}", ran.stderr);
+    fs::remove_file(lab.path("a.heaptrace")).unwrap();
+
+    let (ran, summary) = lab.record(&["--follow"], &command);
+    assert!(!ran.stderr.contains("ended with"), "{ran:?}");
+    check_sites(&summary, parent, way);
+    let others: Vec<_> = lab.recordings().into_iter().filter(|name| name != "a.heaptrace").collect();
+    let summaries: Vec<_> = others.iter().map(|name| Summary::of(&lab.path(name))).collect();
+    let children =
+        summaries.iter().filter(|summary| ["forked", "executed"].iter().any(|site| summary.by(site) != NONE));
+    let children: Vec<_> = children.collect();
+    assert_eq!(children.len(), 1, "{way}: {others:?}");
+    check_sites(children[0], child, way);
+    assert!(!ran.stderr.contains("not recorded"), "{way}: {}", ran.stderr);
+}
+
+const EXECUTED: [Costs; 4] = [NONE, NONE, NONE, Costs { allocations: 7, leaked: 560 }];
+
+#[test]
+fn a_forked_child_is_recorded_if_followed() {
+    check("fork", [NONE, NONE, costs(6, 240), NONE], 0);
+}
+
+#[test]
+fn a_child_that_executes_is_recorded_if_followed() {
+    check("fork-exec", EXECUTED, 1);
+}
+
+#[test]
+fn a_child_of_vfork_is_recorded_if_followed() {
+    check("vfork", EXECUTED, 1);
+}
+
+#[test]
+fn a_spawned_child_is_recorded_if_followed() {
+    check("spawn", EXECUTED, 1);
+}
+
+#[test]
+fn children_of_the_shell_are_recorded_if_followed() {
+    check("system", EXECUTED, 1);
+    check("popen", EXECUTED, 1);
+}
+
+#[test]
+fn what_a_program_becomes_has_the_name_that_was_asked_for() {
+    let lab = Lab::new();
+    let program = lab.build("processes.c", &[]);
+    let (ran, summary) = lab.record(&[], &[program.to_str().unwrap(), "exec"]);
+    assert!(ran.stderr.contains("ended with exit status: 3"), "{ran:?}");
+    check_sites(&summary, EXECUTED, "after");
+    assert_eq!(lab.recordings(), ["a.before-exec-1.heaptrace", "a.heaptrace"]);
+    let before = Summary::of(&lab.path("a.before-exec-1.heaptrace"));
+    check_sites(&before, [costs(5, 50), NONE, NONE, NONE], "before");
+}
+
+#[test]
+fn an_environment_is_given_back_as_it_was() {
+    let lab = Lab::new();
+    let program = lab.build("processes.c", &[]);
+    let other = lab.path("other.so");
+    lab.build_as("plugin.c", &other, &["-shared", "-fPIC"]);
+    let other = other.to_str().unwrap();
+    let file = lab.path("a.heaptrace");
+    let mut recorder = lab.recorder(&[], &file, &[program.to_str().unwrap(), "spawn"]);
+    recorder.env("LD_PRELOAD", other).env("NODE_OPTIONS", "--no-warnings");
+    let ran = crate::lab::run(&mut recorder);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.stdout, format!("LD_PRELOAD={other}\nNODE_OPTIONS=--no-warnings\n"));
+}
