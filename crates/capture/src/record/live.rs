@@ -162,14 +162,14 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use rustc_hash::FxHashMap;
 
     use super::*;
 
     /// Random inserts and removals of so many addresses, `step` apart, against a map of the standard library.
     #[track_caller]
     fn check(addresses: u64, step: u64, rounds: u64) {
-        let (mut live, mut map) = (Live::default(), HashMap::new());
+        let (mut live, mut map) = (Live::default(), FxHashMap::default());
         let mut random = 1u64;
         for round in 0..rounds {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
