@@ -1,9 +1,9 @@
 //! Records the native heap of a program that we start: every call to malloc, free and their kin.
 //!
-//! The recorder runs inside the program (crate `recorder`, preloaded) and writes records into a [ring](ring) in shared
-//! memory. Here is the other end: the records of each thread are read ([`stream`]), put in order of time, frees matched
-//! with their allocations ([`blocks`]), stacks and sizes numbered ([`places`]), and the whole written as a `.heaptrace`
-//! ([`process`], [`output`]). When the program ends, its places get their names ([`names`]).
+//! The recorder runs inside the program (crate `recorder`, preloaded) and writes records into a ring (`ring`) in shared
+//! memory. Here is the other end: the records of each thread are read (`stream`), put in order of time, frees matched
+//! with their allocations (`blocks`), stacks and sizes numbered (`places`), and the whole written as a `.heaptrace`
+//! (`process`, `output`). When the program ends, its places get their names (`names`).
 
 mod blocks;
 mod clock;
