@@ -33,8 +33,9 @@ fn check(version: u32) {
     assert_eq!(ran.stdout, "served\n", "{ran:?}");
     assert!(!ran.stderr.contains("ended with"), "{ran:?}");
     let [generated_named, generated, native_named, native] = named(&ran.stderr).expect("a note");
-    // The V8 of Node 18 doesn't tell of functions that it took out of a cache instead of compiling them.
-    let share = if version == 18 { 60 } else { 95 };
+    // The V8 of Node 18 doesn't tell of some 600 functions of Node's own, which it takes out of a cache instead of
+    // compiling them.
+    let share = if version == 18 { 40 } else { 95 };
     assert!(generated_named * 100 >= generated * share, "Node {version}: {}", ran.stderr);
     assert!(native_named * 100 >= native * 95, "Node {version}: {}", ran.stderr);
     // The functions of the script are found by their names, in stacks that lead to native code.
