@@ -146,6 +146,15 @@ impl Summary {
         summary
     }
 
+    /// Only what was allocated under functions with this text in their names: all of Node's stacks are many.
+    #[track_caller]
+    pub(crate) fn filtered(file: &Path, function: &str) -> Summary {
+        let ran =
+            run(twinheap(&["summary", "--json", "--limit=100000", "--filter-function", function]).arg(file));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        Summary(serde_json::from_str(&ran.stdout).unwrap())
+    }
+
     /// Of a file that is summarised with this exit code.
     #[track_caller]
     pub(crate) fn partial(file: &Path, code: i32) -> Summary {

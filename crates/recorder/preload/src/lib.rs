@@ -105,6 +105,37 @@ stub_of_six! {
     mremap = hooks::mremap;
 }
 
+/// A stub for `fopen`. It goes on to the real one by a jump, so that no frame of ours is in the stack of what that
+/// allocates.
+macro_rules! stub_of_fopen {
+    ($($name:ident)*) => {$(
+        /// Stands in for the function of this name.
+        ///
+        /// # Safety
+        /// As fopen.
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name() {
+            naked_asm!(
+                "push rdi",
+                "push rsi",
+                "sub rsp, 8",
+                "call {mode}",
+                "mov [rsp + 8], rax",
+                "call {real}",
+                "add rsp, 8",
+                "pop rsi",
+                "pop rdi",
+                "jmp rax",
+                mode = sym hooks::fopen_mode,
+                real = sym hooks::real_fopen,
+            )
+        }
+    )*};
+}
+
+stub_of_fopen! { fopen fopen64 }
+
 /// `reallocarray`: a realloc by the same caller, unless the product overflows.
 ///
 /// # Safety
