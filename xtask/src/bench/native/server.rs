@@ -108,7 +108,7 @@ fn one(tools: &Tools, recorder: Recorder, args: &NativeArgs) -> Result<(ServerRu
     let child = command.spawn().context("cannot start")?;
     let mut child = Guard(child);
     let output = child.0.stdout.take().context("no pipe")?;
-    let mut lines = BufReader::new(output).lines().map_while(|line| line.ok());
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
     let ready =
         lines.find_map(|line| serde_json::from_str::<Value>(&line).ok()).context("it did not start")?;
     let number = |name: &str| ready[name].as_u64().context("it did not say where it is");
