@@ -16,6 +16,7 @@ enum { LEVELS = 4, HELD = 512 };
 struct worker {
     pthread_t thread;
     unsigned depth;
+    uint64_t seed;
     unsigned long pairs;
     void *held[HELD];
     double seconds;
@@ -80,14 +81,14 @@ static double now(clockid_t clock) {
 
 static void *work(void *argument) {
     struct worker *worker = argument;
-    uint32_t random = 1;
+    uint64_t random = worker->seed;
     pthread_barrier_wait(&start_line);
     double start = now(CLOCK_MONOTONIC), processor_start = now(CLOCK_THREAD_CPUTIME_ID);
     for (unsigned long pair = 0; pair < worker->pairs; pair++) {
-        random = random * 1664525 + 1013904223;
-        void **held = &worker->held[(random >> 8) % HELD];
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        void **held = &worker->held[(random >> 40) % HELD];
         free(*held);
-        *held = forked(0, random >> 24, worker->depth);
+        *held = forked(0, (unsigned)(random >> 56), worker->depth);
     }
     worker->seconds = now(CLOCK_MONOTONIC) - start;
     worker->processor_seconds = now(CLOCK_THREAD_CPUTIME_ID) - processor_start;
@@ -108,6 +109,7 @@ int main(int count, char **arguments) {
     pthread_barrier_init(&start_line, NULL, threads);
     for (unsigned at = 0; at < threads; at++) {
         workers[at].depth = depth > 0 ? (unsigned)depth : 0;
+        workers[at].seed = at + 1;
         workers[at].pairs = pairs;
         pthread_create(&workers[at].thread, NULL, work, &workers[at]);
     }
