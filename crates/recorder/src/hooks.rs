@@ -375,6 +375,23 @@ pub unsafe extern "C" fn fopen_mode(path: *const c_char, mode: *const c_char) ->
     c"a".as_ptr()
 }
 
+/// The file that a program opens by `fopen`: the one it says, but for the log that V8 keeps for every isolate when it is
+/// asked for names. It would lie in the program's folder, megabytes of it, and nobody asked for it.
+///
+/// # Safety
+/// C strings, as for fopen.
+pub unsafe extern "C" fn fopen_path(path: *const c_char, mode: *const c_char) -> *const c_char {
+    if path.is_null() || mode.is_null() {
+        return path;
+    }
+    // SAFETY: by the contract.
+    let (text, mode) = unsafe { (CStr::from_ptr(path).to_bytes(), CStr::from_ptr(mode).to_bytes()) };
+    let is_log = mode.starts_with(b"w") && text.starts_with(b"isolate-0x") && text.ends_with(b"-v8.log");
+    let is_ours =
+        is_log && session::current().is_some_and(|session| session.header.names.load(Ordering::Relaxed) != 0);
+    if is_ours { c"/dev/null".as_ptr() } else { path }
+}
+
 /// The real fopen; with a function that fails if there is none.
 pub extern "C" fn real_fopen() -> *mut c_void {
     extern "C" fn nothing() -> *mut c_void {

@@ -64,6 +64,8 @@ pub struct Header {
     pub policy: AtomicU32,
     /// Nonzero if children are recorded too, each in a ring of its own.
     pub follow: AtomicU32,
+    /// Nonzero if V8 was asked for names, and by us alone: what else it writes on that occasion is for nobody.
+    pub names: AtomicU32,
     /// Frames to take of a stack, at most [`MAX_FRAMES`].
     pub frames: AtomicU32,
     /// Mean bytes between samples; 0 records every call.

@@ -139,6 +139,7 @@ pub fn record(
     let settings = Settings {
         policy: if options.drop { policy::DROP } else { policy::WAIT },
         follow: options.follow,
+        names: options.js_names && !asks_for_log(command),
         frames: options.frames,
         sample: options.sample.unwrap_or(0),
     };
@@ -488,6 +489,14 @@ fn before_exec(path: &Path, number: u32) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
+}
+
+/// Whether the user wants a log of V8's: `--prof`, `--log-gc` and the like.
+fn asks_for_log(command: &[OsString]) -> bool {
+    let options = std::env::var_os("NODE_OPTIONS").unwrap_or_default();
+    let words = command.iter().map(|word| word.to_string_lossy().into_owned());
+    let asks = |word: &str| ["--prof", "--log", "--trace-"].iter().any(|start| word.starts_with(start));
+    words.chain(options.to_string_lossy().split(' ').map(str::to_owned)).any(|word| asks(&word))
 }
 
 fn trouble_text(what: u32) -> &'static str {

@@ -28,6 +28,7 @@ const LIMIT: u32 = 512;
 pub(super) struct Settings {
     pub(super) policy: u32,
     pub(super) follow: bool,
+    pub(super) names: bool,
     pub(super) frames: u32,
     pub(super) sample: u64,
 }
@@ -52,6 +53,7 @@ impl Ring {
         let header = ring.header();
         header.policy.store(settings.policy, Ordering::Relaxed);
         header.follow.store(u32::from(settings.follow), Ordering::Relaxed);
+        header.names.store(u32::from(settings.names), Ordering::Relaxed);
         header.frames.store(settings.frames, Ordering::Relaxed);
         header.sample.store(settings.sample, Ordering::Relaxed);
         header.limit.store(LIMIT, Ordering::Relaxed);

@@ -120,6 +120,11 @@ macro_rules! stub_of_fopen {
                 "push rdi",
                 "push rsi",
                 "sub rsp, 8",
+                "call {path}",
+                // The path takes the place of the one that was given; the function for the mode wants the latter.
+                "mov rdi, [rsp + 16]",
+                "mov rsi, [rsp + 8]",
+                "mov [rsp + 16], rax",
                 "call {mode}",
                 "mov [rsp + 8], rax",
                 "call {real}",
@@ -127,6 +132,7 @@ macro_rules! stub_of_fopen {
                 "pop rsi",
                 "pop rdi",
                 "jmp rax",
+                path = sym hooks::fopen_path,
                 mode = sym hooks::fopen_mode,
                 real = sym hooks::real_fopen,
             )
