@@ -361,6 +361,11 @@ pub unsafe extern "C" fn fopen_mode(path: *const c_char, mode: *const c_char) ->
         return mode;
     }
     // SAFETY: by the contract.
+    if unsafe { is_isolates_log(path, mode) } {
+        // To the end: the collector cuts the file short now and then.
+        return c"a".as_ptr();
+    }
+    // SAFETY: by the contract.
     let (path, text) = unsafe { (CStr::from_ptr(path), CStr::from_ptr(mode).to_bytes()) };
     let Some(session) = session::current().filter(|_| text.starts_with(b"w")) else { return mode };
     let number = path.to_bytes().strip_prefix(b"/tmp/perf-").and_then(|rest| rest.strip_suffix(b".map"));
@@ -376,20 +381,28 @@ pub unsafe extern "C" fn fopen_mode(path: *const c_char, mode: *const c_char) ->
 }
 
 /// The file that a program opens by `fopen`: the one it says, but for the log that V8 keeps for every isolate when it is
-/// asked for names. It would lie in the program's folder, megabytes of it, and nobody asked for it.
+/// asked for names. It would lie in the program's folder, and nobody asked for it. V8 takes regular files only; to
+/// anything else it prefers the standard output.
 ///
 /// # Safety
 /// C strings, as for fopen.
 pub unsafe extern "C" fn fopen_path(path: *const c_char, mode: *const c_char) -> *const c_char {
+    // SAFETY: by the contract.
+    if unsafe { is_isolates_log(path, mode) } { session::waste() } else { path }
+}
+
+/// # Safety
+/// C strings, or null.
+unsafe fn is_isolates_log(path: *const c_char, mode: *const c_char) -> bool {
     if path.is_null() || mode.is_null() {
-        return path;
+        return false;
     }
     // SAFETY: by the contract.
-    let (text, mode) = unsafe { (CStr::from_ptr(path).to_bytes(), CStr::from_ptr(mode).to_bytes()) };
-    let is_log = mode.starts_with(b"w") && text.starts_with(b"isolate-0x") && text.ends_with(b"-v8.log");
-    let is_ours =
-        is_log && session::current().is_some_and(|session| session.header.names.load(Ordering::Relaxed) != 0);
-    if is_ours { c"/dev/null".as_ptr() } else { path }
+    let (path, mode) = unsafe { (CStr::from_ptr(path).to_bytes(), CStr::from_ptr(mode).to_bytes()) };
+    mode.starts_with(b"w")
+        && path.starts_with(b"isolate-0x")
+        && path.ends_with(b"-v8.log")
+        && session::current().is_some_and(|session| session.header.names.load(Ordering::Relaxed) != 0)
 }
 
 /// The real fopen; with a function that fails if there is none.

@@ -190,6 +190,26 @@ fn read_name() -> bool {
     }
 }
 
+/// The file that takes what nobody asked for; the collector empties it.
+pub(crate) fn waste() -> *const c_char {
+    struct Path(UnsafeCell<[u8; PATH]>);
+    // SAFETY: written with the same bytes, whoever writes.
+    unsafe impl Sync for Path {}
+    static WASTE: Path = Path(UnsafeCell::new([0; PATH]));
+    // SAFETY: the ring's name was read before anybody asks, and leaves room for more than this.
+    unsafe {
+        let path = &mut *WASTE.0.get();
+        *path = *NAME.0.get();
+        let end = path.iter().position(|&byte| byte == 0).unwrap_or(0);
+        for (at, byte) in b".waste\0".iter().enumerate() {
+            if let Some(place) = path.get_mut(end + at) {
+                *place = *byte;
+            }
+        }
+        path.as_ptr().cast()
+    }
+}
+
 /// The name of the ring with a number.
 fn path(number: u32) -> [u8; PATH] {
     // SAFETY: written before anybody asks.

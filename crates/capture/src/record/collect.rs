@@ -220,6 +220,7 @@ impl Collector<'_> {
             }
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
+                self.folder.empty_waste();
                 for active in &mut self.active {
                     // It fails for good, and `check` tells.
                     let _ = active.recording.flush();

@@ -52,6 +52,14 @@ impl Folder {
         self.path.join(format!("ring.{number}"))
     }
 
+    /// Empties the file of what nobody asked for.
+    pub(super) fn empty_waste(&self) {
+        if let Ok(waste) = fs::OpenOptions::new().write(true).open(self.path.join("ring.waste")) {
+            // At the worst it stays as long as it is.
+            let _ = waste.set_len(0);
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

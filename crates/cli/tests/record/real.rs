@@ -60,6 +60,9 @@ fn check(version: u32) {
     // What V8 told us of names is not left behind.
     let pid = ran.stderr.split("of process ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(!Path::new(&format!("/tmp/perf-{pid}.map")).exists(), "Node {version}");
+    let left = std::fs::read_dir(lab.path(".")).unwrap().map(|entry| entry.unwrap().file_name());
+    let logs: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with("-v8.log")).collect();
+    assert!(logs.is_empty(), "Node {version}: {logs:?}");
 }
 
 #[test]
