@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
@@ -49,6 +50,7 @@ impl Waiting {
         let file = lab.path("a.heaptrace");
         let mut twinheap = lab
             .recorder(options, &file, &[&program])
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(lab.path("stderr")).unwrap())
@@ -134,6 +136,18 @@ fn a_program_that_is_told_to_end_with_twinheap_ends() {
     assert_eq!(summary.by("before_the_end"), costs(BEFORE, 10 * BEFORE));
     assert_eq!(waiting.lab.recordings(), ["a.heaptrace"]);
     assert_eq!(folders_of(waiting.twinheap.id()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_interrupt_from_the_terminal_goes_to_both() {
+    let mut waiting = Waiting::start(&[]);
+    // The group is twinheap's own and the program is in it.
+    let group = format!("-{}", waiting.twinheap.id());
+    assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
+    waiting.check_says("");
+    assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.stderr());
+    assert!(waiting.stderr().contains("ended with signal: 2 (SIGINT)"), "{}", waiting.stderr());
+    assert_eq!(Summary::of(&waiting.file()).by("before_the_end"), costs(BEFORE, 10 * BEFORE));
 }
 
 #[test]

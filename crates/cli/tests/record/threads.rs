@@ -56,7 +56,6 @@ fn handlers_may_allocate_at_any_moment() {
             digits.parse::<u64>().unwrap()
         });
         assert_eq!(summary.number("allocations") + lost, counts[0] + counts[1], "{stack}: {}", ran.stderr);
-        assert!(lost * 2 < counts[1], "{stack}: {lost} of {counts:?}");
         assert!(outside.allocations <= counts[0] && inside.allocations <= counts[1], "{stack}: {counts:?}");
         // Handlers' stacks go on into what they interrupted.
         let inside = summary.frames("in_handler");
