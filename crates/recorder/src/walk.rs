@@ -49,8 +49,9 @@ pub(crate) fn walk_again(thread: &mut Thread, caller: Registers, frames: u32, mu
         left -= 1;
         if thread.rules.get(frame.pc) == Some(Rule::FRAME) {
             // One load that waits for nothing but the one before: the trail would not be quicker.
-            let Frame { mut sp, mut fp, mut pc, .. } = frame;
+            let Frame { mut sp, mut fp, .. } = frame;
             let last = high.wrapping_sub(16);
+            let mut pc;
             loop {
                 if fp < sp || fp > last || fp & 7 != 0 {
                     break 'stack;
