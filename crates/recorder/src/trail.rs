@@ -3,7 +3,7 @@
 //! A walk is a chain: where a frame ends is known only when its rule was looked up by the return address that was just
 //! loaded. The trail keeps the frames of the walk before. From a frame that is in it, the return address need only be
 //! compared with the one that is kept: if it is still there, the way is the same, since a step depends on nothing else
-//! but, in some code, the frame pointer. Such loads and comparisons don't wait for each other, and cost a fraction of
+//! in code that keeps no frame pointer. Such loads and comparisons don't wait for each other, and cost a fraction of
 //! a step.
 
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
@@ -20,14 +20,8 @@ pub(crate) struct Frame {
     pub(crate) fp: u64,
     /// The return address; 0 in an entry that can't be stepped to, since more words led there than are kept.
     pub(crate) pc: u64,
-    /// Where the frame pointer was loaded from; 0 if it is that of the frame before. The lowest bit is set if the step
-    /// here needed the frame pointer of the frame before.
-    pub(crate) way: u64,
-}
-
-impl Frame {
-    /// The bit of [`Frame::way`].
-    pub(crate) const BY_FRAME_POINTER: u64 = 1;
+    /// Where the frame pointer was loaded from; 0 if it is that of the frame before.
+    pub(crate) loaded_from: u64,
 }
 
 /// The frames of the last walk and of this one.
@@ -38,6 +32,8 @@ pub(crate) struct Trail {
     /// Which of the two is the last walk's.
     last: u32,
     length: usize,
+    /// End of the stack that they are of.
+    high: u64,
     frames: [Frames; 2],
 }
 
@@ -59,12 +55,14 @@ pub(crate) struct Walk {
     at: usize,
     new: *mut Frame,
     new_length: usize,
+    /// So many frames may be kept.
+    room: usize,
 }
 
 impl Trail {
-    /// Begins a walk; `None` if this is a handler's that interrupted another.
+    /// Begins a walk of a stack that ends at `high`; `None` if this is a handler's that interrupted another.
     #[inline(always)]
-    pub(crate) fn begin(trail: *mut Trail) -> Option<Walk> {
+    pub(crate) fn begin(trail: *mut Trail, high: u64) -> Option<Walk> {
         // SAFETY: the thread's own; a handler changes nothing while it is busy.
         unsafe {
             if (*trail).is_busy.load(Ordering::Relaxed) != 0 {
@@ -77,10 +75,11 @@ impl Trail {
             Some(Walk {
                 trail,
                 last: frames.add(last).cast(),
-                last_length: (*trail).length,
+                last_length: if (*trail).high == high { (*trail).length } else { 0 },
                 at: 0,
                 new: frames.add(last ^ 1).cast(),
                 new_length: 0,
+                room: LENGTH,
             })
         }
     }
@@ -101,7 +100,7 @@ impl Walk {
     /// Keeps a frame for the next walk.
     #[inline(always)]
     pub(crate) fn push(&mut self, frame: Frame) {
-        if self.new_length < LENGTH {
+        if self.new_length < self.room {
             // SAFETY: below the length.
             unsafe { self.new.add(self.new_length).write(frame) };
             self.new_length += 1;
@@ -111,7 +110,12 @@ impl Walk {
     /// Keeps that there is no way to the next frame but by its rule.
     #[inline(always)]
     pub(crate) fn push_gap(&mut self, sp: u64) {
-        self.push(Frame { sp, fp: 0, pc: 0, way: 0 });
+        self.push(Frame { sp, fp: 0, pc: 0, loaded_from: 0 });
+    }
+
+    /// Keeps nothing more: the walk goes on to another stack.
+    pub(crate) fn close(&mut self) {
+        self.room = self.new_length;
     }
 
     /// Whether the last walk came through this frame; then [`Walk::follow`] goes on as it did.
@@ -129,56 +133,45 @@ impl Walk {
     }
 
     /// Goes on from the frame that was found as far as the last walk's way is unchanged, at most so many frames; hands
-    /// each on and keeps it. `high` is the stack's end.
+    /// each on and keeps it.
     #[inline(always)]
-    pub(crate) fn follow(
-        &mut self,
-        frame: &mut Frame,
-        high: u64,
-        left: &mut u32,
-        mut visit: impl FnMut(u64),
-    ) {
+    pub(crate) fn follow(&mut self, frame: &mut Frame, left: &mut u32, mut visit: impl FnMut(u64)) {
         let behind = self.last_length.saturating_sub(self.at + 1);
-        let most = behind.min(LENGTH - self.new_length).min(*left as usize);
-        if most == 0 {
-            return;
-        }
-        let mut here = *frame;
+        let most = behind.min(self.room - self.new_length).min(*left as usize);
+        let mut fp = frame.fp;
         let mut count = 0;
-        // SAFETY: entries are below both lengths. The words lie between the frame that was found and `high`.
+        // SAFETY: entries are below both lengths. The words lie between the frame that was found and the stack's end.
         unsafe {
-            let (last, new) = (self.last.add(self.at), self.new.add(self.new_length));
-            let mut expected_fp = (*last).fp;
+            let (last, new) = (self.last.add(self.at + 1), self.new.add(self.new_length));
             while count < most {
-                let Frame { sp, fp: next_fp, pc, way } = *last.add(count + 1);
-                if sp > high || *((sp - 8) as *const u64) != pc {
+                let Frame { sp, pc, loaded_from, .. } = *last.add(count);
+                if *((sp - 8) as *const u64) != pc {
                     break;
                 }
-                if way & Frame::BY_FRAME_POINTER != 0 && expected_fp != here.fp {
-                    break;
+                if loaded_from != 0 {
+                    fp = *(loaded_from as *const u64);
                 }
-                expected_fp = next_fp;
-                let from = way & !Frame::BY_FRAME_POINTER;
-                let fp = if from != 0 { *(from as *const u64) } else { here.fp };
-                here = Frame { sp, fp, pc, way };
-                new.add(count).write(here);
+                new.add(count).write(Frame { sp, fp, pc, loaded_from });
                 visit(pc);
                 count += 1;
             }
+            if count != 0 {
+                *frame = *new.add(count - 1);
+            }
         }
-        *frame = here;
         *left -= count as u32;
         self.at += count;
         self.new_length += count;
     }
 
-    /// Ends the walk: it is the last one from here on.
+    /// Ends the walk, of a stack that ends at `high`: it is the last one from here on.
     #[inline(always)]
-    pub(crate) fn end(self) {
+    pub(crate) fn end(self, high: u64) {
         // SAFETY: as in `begin`.
         unsafe {
             (*self.trail).last = u32::from(self.new != (&raw mut (*self.trail).frames).cast());
             (*self.trail).length = self.new_length;
+            (*self.trail).high = high;
             compiler_fence(Ordering::SeqCst);
             (*self.trail).is_busy.store(0, Ordering::Relaxed);
         }
@@ -189,59 +182,58 @@ impl Walk {
 mod tests {
     use super::*;
 
-    const EMPTY: Frame = Frame { sp: 0, fp: 0, pc: 0, way: 0 };
+    const EMPTY: Frame = Frame { sp: 0, fp: 0, pc: 0, loaded_from: 0 };
 
-    /// Words that stand for a stack, as addresses: each pair a saved frame pointer and a return address. `way` is what
-    /// steps depend on beside them.
-    fn frames(words: &[u64], fp: u64, way: u64) -> Vec<Frame> {
+    /// Words that stand for a stack, as addresses: each pair a saved frame pointer and a return address.
+    fn frames(words: &[u64], fp: u64) -> Vec<Frame> {
         let address = |at: usize| (&raw const words[at]) as u64;
-        let mut all = vec![Frame { sp: address(0), fp, pc: 5000, way: 0 }];
+        let mut all = vec![Frame { sp: address(0), fp, pc: 5000, loaded_from: 0 }];
         for at in (0..words.len() - 1).step_by(2) {
-            let way = address(at) | way;
-            all.push(Frame { sp: address(at) + 16, fp: words[at], pc: words[at + 1], way });
+            let loaded_from = address(at);
+            all.push(Frame { sp: loaded_from + 16, fp: words[at], pc: words[at + 1], loaded_from });
         }
         all
     }
 
-    /// How many frames behind the first the trail of `before` gives for a stack that has become `after`, with another
-    /// frame pointer in the innermost frame if `fp` is not 77.
+    /// How many frames behind the first the trail of `before` gives for a stack that has become `after`, and which ends
+    /// so many bytes later.
     #[track_caller]
-    fn check(before: &[u64], after: &[u64], way: u64, fp: u64, expected: usize) {
+    fn check(before: &[u64], after: &[u64], higher: u64, expected: usize) {
         let frames_of_both = [Frames { all: [EMPTY; LENGTH], apart: [0; 68] }; 2];
-        let mut trail =
-            Box::new(Trail { is_busy: AtomicU32::new(0), last: 0, length: 0, frames: frames_of_both });
+        let mut trail = Box::new(Trail {
+            is_busy: AtomicU32::new(0),
+            last: 0,
+            length: 0,
+            high: 0,
+            frames: frames_of_both,
+        });
         let mut stack = before.to_vec();
-        let path = frames(&stack, 77, way);
-        let mut walk = Trail::begin(&raw mut *trail).expect("nobody else walks");
-        assert!(Trail::begin(&raw mut *trail).is_none());
-        path.iter().for_each(|frame| walk.push(*frame));
-        walk.end();
-        stack.copy_from_slice(after);
-        let mut walk = Trail::begin(&raw mut *trail).expect("the walk has ended");
-        assert!(!walk.find(&Frame { pc: 5001, ..path[0] }));
-        assert!(walk.find(&path[0]));
+        let path = frames(&stack, 77);
         let high = path[0].sp + 8 * stack.len() as u64;
-        let (mut frame, mut left, mut found) = (Frame { fp, ..path[0] }, 100, Vec::new());
-        walk.follow(&mut frame, high, &mut left, |pc| found.push(pc));
+        let mut walk = Trail::begin(&raw mut *trail, high).expect("nobody else walks");
+        assert!(Trail::begin(&raw mut *trail, high).is_none());
+        path.iter().for_each(|frame| walk.push(*frame));
+        walk.end(high);
+        stack.copy_from_slice(after);
+        let mut walk = Trail::begin(&raw mut *trail, high + higher).expect("the walk has ended");
+        assert!(!walk.find(&Frame { pc: 5001, ..path[0] }));
+        assert_eq!(walk.find(&path[0]), higher == 0);
+        let (mut frame, mut left, mut found) = (Frame { fp: 78, ..path[0] }, 100, Vec::new());
+        walk.follow(&mut frame, &mut left, |pc| found.push(pc));
         let pcs: Vec<u64> = after.chunks_exact(2).map(|pair| pair[1]).take(expected).collect();
         assert_eq!(found, pcs);
         assert_eq!(left as usize, 100 - expected);
-        assert_eq!(frame.fp, if expected == 0 { fp } else { after[2 * expected - 2] });
-        walk.end();
+        assert_eq!(frame.fp, if expected == 0 { 78 } else { after[2 * expected - 2] });
+        walk.end(high);
     }
 
     #[test]
-    fn a_trail_leads_as_far_as_the_stack_is_the_same() {
+    fn a_trail_leads_as_far_as_the_return_addresses_are_the_same() {
         let before = [1, 6000, 2, 7000, 3, 8000];
-        for way in [0, Frame::BY_FRAME_POINTER] {
-            check(&before, &before, way, 77, 3);
-            check(&before, &[1, 6000, 2, 7001, 3, 8000], way, 77, 1);
-            check(&before, &[1, 6001, 2, 7000, 3, 8000], way, 77, 0);
-        }
-        // A frame pointer that is another matters where a step needs it.
-        check(&before, &[1, 6000, 9, 7000, 3, 8000], 0, 77, 3);
-        check(&before, &[1, 6000, 9, 7000, 3, 8000], Frame::BY_FRAME_POINTER, 77, 2);
-        check(&before, &before, 0, 78, 3);
-        check(&before, &before, Frame::BY_FRAME_POINTER, 78, 0);
+        check(&before, &before, 0, 3);
+        check(&before, &[1, 6000, 9, 7000, 3, 8000], 0, 3);
+        check(&before, &[1, 6000, 2, 7001, 3, 8000], 0, 1);
+        check(&before, &[1, 6001, 2, 7000, 3, 8000], 0, 0);
+        check(&before, &before, 16, 0);
     }
 }

@@ -37,29 +37,45 @@ pub(crate) fn walk(thread: &mut Thread, caller: Registers, frames: u32, mut visi
 /// As [`walk`], along the trail of the thread's last walk where code keeps no frame pointers and the stack is the same.
 #[inline(always)]
 pub(crate) fn walk_again(thread: &mut Thread, caller: Registers, frames: u32, mut visit: impl FnMut(u64)) {
-    let Some(mut trail) = Trail::begin(&raw mut thread.trail) else {
+    let (mut frame, mut high) = first(thread, caller);
+    let first_high = high;
+    let Some(mut trail) = Trail::begin(&raw mut thread.trail, high) else {
         return walk(thread, caller, frames, visit);
     };
-    let (mut frame, mut high) = first(thread, caller);
     let mut left = frames;
     let mut is_kept = false;
-    while frame.pc >= 4096 && left != 0 {
+    'stack: while frame.pc >= 4096 && left != 0 {
         visit(frame.pc);
         left -= 1;
         if thread.rules.get(frame.pc) == Some(Rule::FRAME) {
             // One load that waits for nothing but the one before: the trail would not be quicker.
-            if !by_frame_pointer(&mut frame, high) {
-                break;
+            let Frame { mut sp, mut fp, .. } = frame;
+            let last = high.wrapping_sub(16);
+            let mut pc;
+            loop {
+                if fp < sp || fp > last || fp & 7 != 0 {
+                    break 'stack;
+                }
+                // SAFETY: within the stack's mapping.
+                (pc, fp, sp) = unsafe { (read(fp + 8), read(fp), fp + 16) };
+                if pc < 4096 || left == 0 {
+                    break 'stack;
+                }
+                visit(pc);
+                left -= 1;
+                if thread.rules.get(pc) != Some(Rule::FRAME) {
+                    break;
+                }
             }
+            frame = Frame { sp, fp, pc, loaded_from: 0 };
             is_kept = false;
-            continue;
         }
         if !is_kept {
             trail.push_gap(frame.sp);
             trail.push(frame);
         }
         if trail.find(&frame) {
-            trail.follow(&mut frame, high, &mut left, &mut visit);
+            trail.follow(&mut frame, &mut left, &mut visit);
         }
         match step(thread, &mut frame, &mut high) {
             Some(Step::Plain) => trail.push(frame),
@@ -67,11 +83,12 @@ pub(crate) fn walk_again(thread: &mut Thread, caller: Registers, frames: u32, mu
                 trail.push_gap(sp);
                 trail.push(frame);
             }
+            Some(Step::ToInterrupted) => trail.close(),
             None => break,
         }
         is_kept = true;
     }
-    trail.end();
+    trail.end(first_high);
 }
 
 /// Goes on to the caller of code that keeps a frame pointer; false where the stack ends.
@@ -81,9 +98,8 @@ fn by_frame_pointer(frame: &mut Frame, high: u64) -> bool {
     if fp < sp || fp > high.wrapping_sub(16) || fp & 7 != 0 {
         return false;
     }
-    let way = fp | Frame::BY_FRAME_POINTER;
     // SAFETY: within the stack's mapping.
-    *frame = unsafe { Frame { sp: fp + 16, fp: read(fp), pc: read(fp + 8), way } };
+    *frame = unsafe { Frame { sp: fp + 16, fp: read(fp), pc: read(fp + 8), loaded_from: fp } };
     true
 }
 
@@ -91,8 +107,10 @@ fn by_frame_pointer(frame: &mut Frame, high: u64) -> bool {
 enum Step {
     /// Registers, the return address and perhaps the saved frame pointer.
     Plain,
-    /// Other words of the stack too; `sp` is that of the frame it came from.
+    /// The frame pointer or other words of the stack too; `sp` is that of the frame it came from.
     ByMoreWords { sp: u64 },
+    /// All registers that a signal handler's frame keeps; the stack may be another one.
+    ToInterrupted,
 }
 
 #[inline(always)]
@@ -103,7 +121,7 @@ fn first(thread: &mut Thread, caller: Registers) -> (Frame, u64) {
     }
     // SAFETY: the return address of the call that brought us here.
     let pc = unsafe { read(sp) };
-    (Frame { sp: sp + 8, fp, pc, way: 0 }, thread.stack_high)
+    (Frame { sp: sp + 8, fp, pc, loaded_from: 0 }, thread.stack_high)
 }
 
 /// Goes on to the caller's frame; `None` where the stack ends.
@@ -116,14 +134,14 @@ fn step(thread: &mut Thread, frame: &mut Frame, stack_high: &mut u64) -> Option<
         None => thread.find_rule(pc),
     };
     let mut how = Step::Plain;
-    frame.way = 0;
+    frame.loaded_from = 0;
     let cfa = match rule.base() {
         Base::Frame => {
-            return by_frame_pointer(frame, high).then_some(how);
+            return by_frame_pointer(frame, high).then_some(Step::ByMoreWords { sp });
         }
         Base::StackPointer => sp.wrapping_add_signed(rule.offset()),
         Base::FramePointer => {
-            frame.way = Frame::BY_FRAME_POINTER;
+            how = Step::ByMoreWords { sp };
             fp.wrapping_add_signed(rule.offset())
         }
         Base::AtFramePointer => {
@@ -146,7 +164,7 @@ fn step(thread: &mut Thread, frame: &mut Frame, stack_high: &mut u64) -> Option<
                     pc: read(sp + UCONTEXT_PC).wrapping_add(1),
                     fp: read(sp + UCONTEXT_FRAME_POINTER),
                     sp: read(sp + UCONTEXT_STACK_POINTER),
-                    way: 0,
+                    loaded_from: 0,
                 }
             };
             // The handler may have had a stack of its own.
@@ -157,7 +175,7 @@ fn step(thread: &mut Thread, frame: &mut Frame, stack_high: &mut u64) -> Option<
                     return None;
                 }
             }
-            return Some(Step::ByMoreWords { sp });
+            return Some(Step::ToInterrupted);
         }
         Base::End => return None,
     };
@@ -175,7 +193,7 @@ fn step(thread: &mut Thread, frame: &mut Frame, stack_high: &mut u64) -> Option<
             // The trail reads nothing above the caller's frame.
             how = Step::ByMoreWords { sp };
         }
-        frame.way |= at & !7;
+        frame.loaded_from = at;
         // SAFETY: within the stack's mapping.
         frame.fp = unsafe { read(at) };
     }

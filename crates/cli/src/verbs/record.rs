@@ -12,8 +12,8 @@ use crate::interrupt::{Cooperative, STOP, Termination};
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// zstd's level: the usual one is fast enough for what a program allocates.
-const LEVEL: i32 = 3;
+/// zstd's level, the fastest of the usual ones: events hardly repeat themselves, and higher levels only search longer.
+const LEVEL: i32 = 1;
 /// Seconds that a program gets to end after Ctrl-C, which it was sent too.
 const PATIENCE: u64 = 10;
 /// Modules without names that are told of.
