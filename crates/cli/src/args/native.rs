@@ -231,7 +231,7 @@ pub(crate) struct TimelineArgs {
 }
 
 /// A time since the recording began, in milliseconds.
-fn parse_time(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_time(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no time; times look like 2.5 (seconds), 250ms, 10s, 2m or 1h");
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit_at);
@@ -249,7 +249,7 @@ fn parse_time(text: &str) -> Result<u64, String> {
     if (0.0..9e15).contains(&ms) { Ok(ms.round() as u64) } else { Err(wrong()) }
 }
 
-fn parse_percent(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
     let digits = text.strip_suffix('%').unwrap_or(text);
     let percent = digits.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
     percent.ok_or_else(|| format!("`{text}` is no percentage from 0 to 100"))

@@ -11,6 +11,7 @@ use twinheap_jsheap::Work;
 use twinheap_native::{Costs, NativeHeap, Suppressions, top_down};
 use twinheap_report::{Drawn, FlameCost, FlameGraph, FlameView, flame_html, flame_svg};
 
+use crate::args::native::{parse_percent, parse_time};
 use crate::args::{File, Global};
 use crate::failure::{Failure, check_target};
 use crate::load::{Notes, load_native};
@@ -208,50 +209,4 @@ fn told(drawn: &Drawn, target: &Path, output: &Output) -> String {
 
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// Milliseconds out of `1.5`, which are seconds, or `500ms` and its like.
-fn parse_time(text: &str) -> Result<u64, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return if seconds >= 0.0 && seconds.is_finite() {
-            Ok((seconds * 1e3).round() as u64)
-        } else {
-            Err("a time is not below zero".to_owned())
-        };
-    }
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    Ok(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn parse_percent(text: &str) -> Result<f64, String> {
-    let number = text.trim_end_matches('%').parse::<f64>().map_err(|error| error.to_string())?;
-    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("it is from 0 to 100".to_owned()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: Option<u64>) {
-        assert_eq!(parse_time(text).ok(), expected, "{text:?}");
-    }
-
-    #[test]
-    fn times_are_seconds_or_say_what_they_are() {
-        check("0", Some(0));
-        check("1.5", Some(1500));
-        check("2m", Some(120_000));
-        check("500ms", Some(500));
-        check("-1", None);
-        check("NaN", None);
-        check("soon", None);
-    }
-
-    #[test]
-    fn shares_are_percent() {
-        assert_eq!(parse_percent("0.5"), Ok(0.5));
-        assert_eq!(parse_percent("2%"), Ok(2.0));
-        assert!(parse_percent("101").is_err() && parse_percent("-1").is_err() && parse_percent("x").is_err());
-    }
 }
