@@ -96,7 +96,7 @@ fn tell(recording: &Recorded, output: &Output) {
     }
     if losses.has_dropped() {
         output.warning(&format!(
-            "{} allocations ({}) and {} frees were left out: the file could not be written fast enough",
+            "{} allocations ({}) and {} frees are missing: there was no room to record them at that moment",
             losses.dropped_allocations,
             indicatif::DecimalBytes(losses.dropped_bytes),
             losses.dropped_frees
