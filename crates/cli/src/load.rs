@@ -1,7 +1,7 @@
 //! From a path to an analysed heap.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use twinheap_jsheap::{Heap, Resources};
 use twinheap_snapshot::{
@@ -266,7 +266,35 @@ fn native(name: String, parsed: twinheap_trace::Parsed, broken: Option<String>) 
         broken.into_iter().chain(parsed.damage.iter().map(ToString::to_string)).collect();
     let mut notes = Notes::new(name, &damage);
     notes.warnings.extend(parsed.notes);
+    notes.warnings.extend(lacks(&parsed.trace));
     Parsed::Native(Box::new(parsed.trace), notes)
+}
+
+/// What a recording lacks by intention or by need: numbers of a part must not pass for the whole.
+fn lacks(trace: &Trace) -> Vec<String> {
+    let mut lacks = Vec::new();
+    if let Some(bytes) = trace.sample_bytes {
+        lacks.push(format!(
+            "only a sample was recorded, one allocation in {bytes} bytes on average; all numbers are those of the sample"
+        ));
+    }
+    let Some(recording) = &trace.recording else { return lacks };
+    if let Some(ns) = recording.meta.min_lifetime_ns {
+        let count: u64 = recording.culled.iter().map(|culled| culled.allocations).sum();
+        let bytes: u64 = recording.culled.iter().map(|culled| culled.bytes).sum();
+        let lifetime = humantime::format_duration(Duration::from_nanos(ns));
+        lacks.push(format!(
+            "{count} blocks of {bytes} bytes that lived for less than {lifetime} were left out"
+        ));
+    }
+    if let Some(end) = recording.end.as_ref().filter(|end| end.losses.has_dropped()) {
+        let losses = &end.losses;
+        lacks.push(format!(
+            "{} allocations of {} bytes and {} frees are missing: there was no room to record them",
+            losses.dropped_allocations, losses.dropped_bytes, losses.dropped_frees
+        ));
+    }
+    lacks
 }
 
 fn trace_failure(name: &str, error: &twinheap_trace::ParseError) -> Failure {

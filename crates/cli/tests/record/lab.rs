@@ -142,7 +142,10 @@ impl Summary {
     #[track_caller]
     pub(crate) fn of(file: &Path) -> Summary {
         let summary = Summary::partial(file, 0);
-        assert_eq!(summary.0["warnings"], Value::Array(Vec::new()), "{}", file.display());
+        let warnings = summary.0["warnings"].as_array().unwrap();
+        // A recording may lack what it was told to leave out; nothing may be wrong with it.
+        let is_damage = |warning: &Value| warning.as_str().unwrap().contains("damaged");
+        assert!(!warnings.iter().any(is_damage), "{}: {warnings:?}", file.display());
         summary
     }
 

@@ -12,6 +12,8 @@ fn a_sample_is_an_estimate_of_all() {
     let (_, summary) = lab.record(&["--sample=64K"], &command);
     let samples = summary.by("made").allocations;
     assert!((14_000..16_500).contains(&samples), "{samples}");
+    // Nobody takes them for the whole.
+    assert!(summary.0["warnings"][0].as_str().unwrap().contains("one allocation in 65536 bytes"));
     // Everything was freed: a free that was missed would be a leak.
     assert_eq!(summary.number("leaked_bytes"), 0);
     let (_, summary) = lab.record(&["--sample=64K"], &[program, "200000", "1000", "at-once"]);
@@ -27,6 +29,7 @@ fn short_lives_are_counted_and_not_kept() {
         let options = [&format!("--min-lifetime={lifetime}")[..]];
         let (_, summary) = lab.record(&options, &[program, "50000", "100", "at-once"]);
         assert_eq!(summary.number("leaked_bytes"), 0, "{lifetime}");
+        assert!(summary.0["warnings"][0].as_str().unwrap().contains("were left out"), "{lifetime}");
         std::fs::metadata(lab.path("a.heaptrace")).unwrap().len()
     });
     let (_, summary) = lab.record(&[], &[program, "50000", "100", "at-once"]);
