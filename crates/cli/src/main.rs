@@ -30,7 +30,11 @@ fn main() -> ExitCode {
     let output = Output::new(&arguments.global);
     match run(&arguments, &output) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => failure::report(&error, &output),
+        Err(error) => {
+            // The threads that write files clean up by themselves, but we don't wait for them.
+            twinheap_capture::remove_unfinished();
+            failure::report(&error, &output)
+        }
     }
 }
 
