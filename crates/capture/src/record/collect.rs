@@ -161,6 +161,7 @@ pub fn record(
         active: Vec::new(),
         done: Vec::new(),
         bystanders: 0,
+        first_ring: None,
         is_told: false,
         start: Instant::now(),
     };
@@ -184,6 +185,7 @@ struct Collector<'a> {
     active: Vec<Active>,
     done: Vec<Recorded>,
     bystanders: u32,
+    first_ring: Option<Ring>,
     /// The program was told to end.
     is_told: bool,
     start: Instant,
@@ -197,6 +199,7 @@ struct Active {
     handle: File,
     recording: Recording<File>,
     is_child: bool,
+    ring_number: u32,
 }
 
 impl Collector<'_> {
@@ -275,6 +278,7 @@ impl Collector<'_> {
             return Ok(());
         }
         let Some(ring) = self.spare.take() else { return Ok(()) };
+        let ring_number = self.rings - 1;
         let next = self.folder.ring(self.rings);
         self.rings += 1;
         self.spare = Some(
@@ -296,7 +300,7 @@ impl Collector<'_> {
         let lifetime = self.options.min_lifetime.map(|lifetime| lifetime.as_nanos() as u64);
         let jit = if self.options.js_names { JitCode::of_process(pid) } else { JitCode::default() };
         let recording = Recording::new(ring, clock, Output::new(writer, lifetime), jit, pid);
-        self.active.push(Active { pid, path, part, handle, recording, is_child });
+        self.active.push(Active { pid, path, part, handle, recording, is_child, ring_number });
         Ok(())
     }
 
@@ -458,6 +462,11 @@ impl Collector<'_> {
             let _ = fs::remove_file(map);
         }
         ring.retire(reason == EndReason::Exited || reason == EndReason::Killed);
+        // The lock on the first ring says that we live, also when its process has become another program: without it
+        // the next twinheap would take our folder for one that was left behind.
+        if active.ring_number == 0 {
+            self.first_ring = Some(ring);
+        }
         let recorded =
             Recorded { pid: active.pid, path, bytes, allocations, losses, named, problems, status };
         // The program itself comes first.

@@ -141,7 +141,7 @@ impl Ring {
 impl Ring {
     /// Gives the memory back. The file and its header stay, since processes look through rings in order of their
     /// numbers. A process that goes on under the same number, after an `exec`, finds that the ring was its own.
-    pub(super) fn retire(self, has_ended: bool) {
+    pub(super) fn retire(&self, has_ended: bool) {
         let header = self.header();
         header.stop.store(1, Ordering::Relaxed);
         if has_ended {
@@ -154,6 +154,13 @@ impl Ring {
             CHUNKS_AT as u64,
             (RING - CHUNKS_AT) as u64,
         );
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The process need not wait to find out that nobody reads any more.
+        self.header().stop.store(1, Ordering::Relaxed);
     }
 }
 
