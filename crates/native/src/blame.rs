@@ -91,13 +91,18 @@ pub struct Blame<'a> {
     pub site: Option<Blamed<'a>>,
     /// The innermost line of the program's own JavaScript, if `site` is none: who called the package or Node.js.
     pub caller: Option<FrameView<'a>>,
+    /// True if V8 allocates the bytes of a Buffer or typed array: then a JavaScript object holds the block.
+    pub is_buffer: bool,
 }
 
 /// Looks for the lines of a stack that its owner can change.
 pub fn blame<'a>(heap: &'a NativeHeap, stack: TraceId) -> Blame<'a> {
-    let mut found = Blame { site: None, caller: None };
+    let mut found = Blame { site: None, caller: None, is_buffer: false };
     for frame in heap.places(stack).flat_map(|ip| heap.frames(ip)) {
         let owner = CodeOwner::of(&frame);
+        let has = |part: &[u8]| memchr::memmem::find(frame.function, part).is_some();
+        found.is_buffer |=
+            owner == CodeOwner::Runtime && (has(b"BackingStore") || has(b"ArrayBufferAllocator"));
         let is_better = match found.site {
             None => true,
             Some(site) => site.owner < CodeOwner::Package && owner > site.owner,
