@@ -16,9 +16,27 @@ use twinheap_snapshot::NodeIdx;
 
 use crate::retainers::Step;
 
+mod advice;
+mod census;
+mod code;
 pub mod detectors;
+mod findings;
+mod keys;
+mod ladder;
+mod naming;
+mod place;
+mod scene;
+mod signature;
+mod single;
+mod steps;
+mod text_hash;
+mod ways;
 
-pub use detectors::{Detector, Scene};
+pub use code::{Origin, package_of};
+pub use detectors::Detector;
+pub use findings::Findings;
+pub use ladder::Ladder;
+pub use scene::Scene;
 pub use twinheap_trend::{Confidence, Pattern, Trend, Verdict, trend};
 
 /// What kind of thing objects pile up in.
