@@ -1,5 +1,6 @@
 //! One module a verb: load, ask, print.
 
+pub(crate) mod assert;
 pub(crate) mod convert;
 pub(crate) mod demo;
 pub(crate) mod diff;

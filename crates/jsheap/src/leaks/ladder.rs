@@ -193,7 +193,8 @@ impl Climb<'_> {
             let sums = self.sums(step);
             sums.last().map_or(0, |s| s.below).saturating_sub(sums.first().map_or(0, |s| s.below))
         };
-        let is_object = |step: u32| matches!(steps.label(step), Label::Named(_) | Label::Function(..) | Label::Inner(_));
+        let is_object =
+            |step: u32| matches!(steps.label(step), Label::Named(_) | Label::Function(..) | Label::Inner(_));
         let top = group.steps.iter().copied().max_by_key(|&step| (growth(step), std::cmp::Reverse(step)))?;
         if is_object(top) {
             return Some(top);

@@ -29,8 +29,8 @@ const MAKES: u32 = 8;
 pub(crate) fn locate(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Option<Location> {
     let is_value = is_value(scene, example);
     let stored = best_function(scene, example, place);
-    let is_surely_stored = place.kind != AccumulationKind::Listeners
-        && stored.as_ref().is_some_and(|(score, _)| *score >= SURE);
+    let is_surely_stored =
+        place.kind != AccumulationKind::Listeners && stored.as_ref().is_some_and(|(score, _)| *score >= SURE);
     let stored = stored.map(|(_, location)| location);
     let own = || of_program(scene, example);
     let found = if is_surely_stored { stored.clone() } else { own() };
