@@ -8,6 +8,7 @@ mod diff;
 mod dominators;
 mod export;
 mod flame;
+mod leaks;
 mod names;
 mod native;
 mod objects;
@@ -24,6 +25,7 @@ pub use diff::{diff_json, diff_text};
 pub use dominators::{DominatorsView, dominators_json, dominators_text};
 pub use export::write_nodes_tsv;
 pub use flame::{Drawn, FlameCost, FlameGraph, FlameView, flame_html, flame_svg};
+pub use leaks::{LeaksView, leaks_json, leaks_text};
 pub use names::clean;
 pub use native::{
     CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeSource, NativeView,
