@@ -8,8 +8,8 @@ use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
 use crate::leaks::naming::owner;
 use crate::leaks::scene::Scene;
 use crate::leaks::steps::Label;
-use crate::leaks::trend::{Trend, trend};
 use crate::leaks::{Confidence, Pattern, Verdict, single};
+use twinheap_trend::{Trend, trend};
 
 /// Fewer objects more than this over the whole ladder are nothing to talk about, unless they are large.
 const FEW: u64 = 10;
