@@ -12,6 +12,7 @@ use crate::verbs::assert::AssertArgs;
 use crate::verbs::convert::ConvertArgs;
 use crate::verbs::flamegraph::FlamegraphArgs;
 use crate::verbs::leaks::LeaksArgs;
+use crate::verbs::report::ReportArgs;
 use crate::verbs::serve::ServeArgs;
 
 pub(crate) mod native;
@@ -78,6 +79,8 @@ pub(crate) enum Verb {
     Leaks(LeaksArgs),
     /// For CI: fail if something leaks, or if a class grows faster than it may
     Assert(AssertArgs),
+    /// The verdict as one file: Markdown for an issue, or JSON
+    Report(ReportArgs),
     /// List objects: the largest, those of a class, or those whose name contains a text
     Objects(ObjectsArgs),
     /// One object: sizes, who holds it, what it refers to

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &AssertArgs, global: &Global, output: &Output) -> anyhow
                 continue;
             };
             let of_class =
-                rows.iter().filter(|row| heap.classes.get(row.class).name().as_bytes() == class.as_bytes());
+                rows.iter().filter(|row| heap.classes().get(row.class).name().as_bytes() == class.as_bytes());
             series.push(of_class.fold(0, |sum: u64, row| {
                 sum.saturating_add(match limit.of {
                     LimitOf::Count => row.count,

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use twinheap_jsheap::leaks::{Findings, Known, Ladder, Scene, Verdict, compare};
 use twinheap_jsheap::{Heap, Work};
-use twinheap_report::{Describer, LeaksView, leaks_json, leaks_text};
+use twinheap_report::{
+    Describer, LeaksView, NativeLeaksView, leaks_json, leaks_text, native_leaks_json, native_leaks_text,
+};
 
 use crate::args::Global;
 use crate::args::native::SelectArgs;
@@ -17,6 +19,9 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::verbs::native::Query;
 use crate::verbs::summary::refuse;
+
+/// Moments of one native trace to compare, if nobody says how many.
+pub(crate) const MOMENTS: u16 = 6;
 
 /// Arguments of `leaks`.
 #[derive(Debug, Args)]
@@ -39,37 +44,80 @@ pub(crate) struct LeaksArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: usize,
     /// One native trace: moments to compare
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value_t = MOMENTS, value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub(crate) steps: u16,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 }
 
 pub(crate) fn run(args: &LeaksArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
-    let all = || args.files.iter().chain(&args.before);
+    let ask = Ask {
+        files: &args.files,
+        before: &args.before,
+        known: args.known.as_deref(),
+        select: &args.select,
+        limit: args.limit,
+        steps: args.steps,
+        fail_on_leak: args.fail_on_leak,
+    };
+    judge(&ask, global, output, &mut |found| match found {
+        Found::Js(describer, view) if global.json => output.json(&leaks_json(describer, view)),
+        Found::Js(describer, view) => output.text(&leaks_text(describer, view, &output.style, args.limit)),
+        Found::Native(view) if global.json => output.json(&native_leaks_json(view)),
+        Found::Native(view) => output.text(&native_leaks_text(view, &output.style)),
+    })
+}
+
+/// What to judge, and how.
+pub(crate) struct Ask<'a> {
+    pub(crate) files: &'a [PathBuf],
+    pub(crate) before: &'a [PathBuf],
+    pub(crate) known: Option<&'a Path>,
+    pub(crate) select: &'a SelectArgs,
+    pub(crate) limit: usize,
+    pub(crate) steps: u16,
+    pub(crate) fail_on_leak: bool,
+}
+
+/// What was found.
+pub(crate) enum Found<'a> {
+    /// In heap snapshots.
+    Js(&'a Describer<'a>, &'a LeaksView<'a>),
+    /// In native traces.
+    Native(&'a NativeLeaksView<'a>),
+}
+
+/// Reads and judges files of either heap, and hands on what was found; the exit code.
+pub(crate) fn judge(
+    ask: &Ask<'_>,
+    global: &Global,
+    output: &Output,
+    show: &mut dyn FnMut(Found<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<u8> {
+    let all = || ask.files.iter().chain(ask.before);
     if all().filter(|file| file.as_os_str() == "-").count() > 1 {
         let what = "can't read several dumps from standard input: it can be read only once";
         return Err(Failure::new(what).hint("give at most one of them as `-`").into());
     }
     // What is wrong with these is said before a large file is read.
-    let query = Query::new(&args.select)?;
-    let known = args.known.as_deref().map(read_known).transpose()?;
+    let query = Query::new(ask.select)?;
+    let known = ask.known.map(read_known).transpose()?;
     let progress = Progress::new(global);
-    let Some((first, others)) = args.files.split_first() else {
+    let Some((first, others)) = ask.files.split_first() else {
         return Err(Failure::new("no dump was given").into());
     };
     let first = match load_any(first, global, &progress)? {
         Loaded::Native(trace, notes) => {
-            let options = [(args.known.is_some(), "--known"), (!args.before.is_empty(), "--before")];
+            let options = [(ask.known.is_some(), "--known"), (!ask.before.is_empty(), "--before")];
             let given = options.iter().find(|(is_given, _)| *is_given).map(|(_, name)| *name);
             refuse(given, "heap snapshots", &notes, "a native trace")?;
-            return native::run((*trace, notes), others, &query, args, (global, &progress, output));
+            return native::judge((*trace, notes), others, &query, ask, (global, &progress, output), show);
         }
         loaded => loaded.snapshot()?,
     };
-    refuse(args.select.given(), "native traces", &first.notes, "a heap snapshot")?;
+    refuse(ask.select.given(), "native traces", &first.notes, "a heap snapshot")?;
     let Climbed { mut findings, newest, notes } = climb(first, others, global, &progress, &mut |_| {})?;
-    let before = match args.before.split_first() {
+    let before = match ask.before.split_first() {
         Some((first, others)) => {
             Some(climb(load(first, global, &progress)?, others, global, &progress, &mut |_| {})?)
         }
@@ -95,18 +143,13 @@ pub(crate) fn run(args: &LeaksArgs, global: &Global, output: &Output) -> anyhow:
         outcomes: outcomes.as_deref(),
         warnings: &warnings,
     };
-    let describer = Describer::new(&newest.heap);
-    if global.json {
-        output.json(&leaks_json(&describer, &view))?;
-    } else {
-        output.text(&leaks_text(&describer, &view, &output.style, args.limit))?;
-    }
+    show(Found::Js(&Describer::new(&newest.heap), &view))?;
     for warning in &warnings {
         output.warning(warning);
     }
     Ok(match findings.verdict {
         _ if both.into_iter().flatten().any(|notes| notes.is_damaged) => DAMAGED,
-        Verdict::Leak if args.fail_on_leak => FOUND,
+        Verdict::Leak if ask.fail_on_leak => FOUND,
         _ => 0,
     })
 }

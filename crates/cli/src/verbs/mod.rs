@@ -15,6 +15,7 @@ pub(crate) mod path;
 pub(crate) mod ps;
 pub(crate) mod record;
 pub(crate) mod redact;
+pub(crate) mod report;
 pub(crate) mod retainers;
 mod select;
 pub(crate) mod serve;

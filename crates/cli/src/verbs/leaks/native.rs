@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use twinheap_native::{Costs, FrameView, Side, Verdict, growth, moments};
-use twinheap_report::{NativeLeaksView, StepLabel, native_leaks_json, native_leaks_text};
+use twinheap_report::{NativeLeaksView, StepLabel};
 use twinheap_trace::{Events, Trace};
 
-use super::LeaksArgs;
+use super::{Ask, Found};
 use crate::args::Global;
 use crate::failure::{DAMAGED, FOUND, Failure};
 use crate::load::{Notes, load_native};
@@ -15,12 +15,13 @@ use crate::progress::Progress;
 use crate::verbs::native::{Query, Recording, package_of, work};
 
 /// Judges native traces, of which the first is read already.
-pub(super) fn run(
+pub(super) fn judge(
     (trace, notes): (Trace, Notes),
     others: &[PathBuf],
     query: &Query<'_>,
-    args: &LeaksArgs,
+    ask: &Ask<'_>,
     (global, progress, output): (&Global, &Progress, &Output),
+    show: &mut dyn FnMut(Found<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
     let mut recordings = vec![query.count(trace, notes, progress)];
     for file in others {
@@ -32,7 +33,7 @@ pub(super) fn run(
         recordings.push(query.count(trace, notes, progress));
     }
     let steps = match recordings.as_slice() {
-        [one] => moments_of(one, query, args, progress)?,
+        [one] => moments_of(one, query, ask, progress)?,
         many => many.iter().map(|recording| Step { recording, ms: None, costs: None }).collect(),
     };
     let sides: Vec<Side<'_>> = steps.iter().map(Step::side).collect();
@@ -57,19 +58,15 @@ pub(super) fn run(
         package: &package,
         full_names: query.has_full_names(),
         warnings: &warnings,
-        most: args.limit,
+        most: ask.limit,
     };
-    if global.json {
-        output.json(&native_leaks_json(&view))?;
-    } else {
-        output.text(&native_leaks_text(&view, &output.style))?;
-    }
+    show(Found::Native(&view))?;
     for warning in &warnings {
         output.warning(warning);
     }
     Ok(match growth.verdict {
         _ if recordings.iter().any(|recording| recording.notes.is_damaged) => DAMAGED,
-        Verdict::Leak if args.fail_on_leak => FOUND,
+        Verdict::Leak if ask.fail_on_leak => FOUND,
         _ => 0,
     })
 }
@@ -91,13 +88,13 @@ impl Step<'_> {
 fn moments_of<'a>(
     recording: &'a Recording,
     query: &Query<'_>,
-    args: &LeaksArgs,
+    ask: &Ask<'_>,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Step<'a>>> {
     let heap = &recording.heap;
     let (events, size) = (heap.trace.events.len(), heap.trace.events.size());
     let moments =
-        progress.pass("moments", work(events, size), || moments(heap, query.ms(), args.steps.into()));
+        progress.pass("moments", work(events, size), || moments(heap, query.ms(), ask.steps.into()));
     if moments.len() < 2 {
         let what = format!("`{}` is too short to show growth", recording.notes.file);
         return Err(Failure::new(what)
