@@ -327,7 +327,13 @@ impl Thread {
                 at.add(1).write(u64::from(stack) << 32 | u64::from(word));
                 publish(at, record::event(record::ALLOC, ticks, address));
             },
-            None => session.lost_allocation(size),
+            None => {
+                session.lost_allocation(size);
+                if session.sample != 0 {
+                    // Its free has nothing to be matched with.
+                    session.unmark_sampled(address);
+                }
+            }
         }
     }
 

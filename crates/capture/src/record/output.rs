@@ -170,7 +170,11 @@ impl<W: Write> Output<W> {
                     }
                 }
                 What::Free { allocation, info, is_realloc } => {
-                    if is_realloc {
+                    // The new block of a realloc may have been left out; whatever comes next is another one then.
+                    let goes_on = held.events.front().is_some_and(|next| {
+                        next.thread == event.thread && matches!(next.what, What::Alloc { .. })
+                    });
+                    if is_realloc && goes_on {
                         self.writer.realloc_free(allocation, info);
                     } else {
                         self.writer.free(allocation, info);
