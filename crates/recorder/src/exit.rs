@@ -6,6 +6,7 @@ use twinheap_wire::leak_check;
 
 use crate::session;
 use crate::sys;
+use crate::thread;
 
 /// Nanoseconds that the process waits for the collector, which takes less by its own limit.
 const MOST: u64 = 20_000_000_000;
@@ -20,6 +21,10 @@ pub fn exiting() {
     let header = session.header;
     let word = &header.leak_check;
     let (wanted, waiting) = (leak_check::WANTED, leak_check::WAITING);
+    let (states, size, next) = thread::states();
+    header.states.store(states, Ordering::Relaxed);
+    header.state_size.store(size, Ordering::Relaxed);
+    header.state_next.store(next, Ordering::Relaxed);
     if word.compare_exchange(wanted, waiting, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }

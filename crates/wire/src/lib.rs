@@ -76,6 +76,12 @@ pub struct Header {
     pub trouble: AtomicU32,
     /// Whether the process's memory is looked at when it exits, see [`leak_check`]; a futex.
     pub leak_check: AtomicU32,
+    /// Where the recorder keeps what it knows of the first thread, for that look: pointers in there are no program's.
+    pub states: AtomicU64,
+    /// Bytes of that, for each thread.
+    pub state_size: AtomicU64,
+    /// Offset in it of the next thread's address; 0 ends the list.
+    pub state_next: AtomicU64,
     /// The clock's value when recording began.
     pub clock_start: AtomicU64,
     /// `CLOCK_MONOTONIC` at the same moment, in nanoseconds.

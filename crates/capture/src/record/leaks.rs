@@ -26,13 +26,14 @@ pub(super) fn deadline() -> Instant {
     Instant::now() + MOST
 }
 
-/// What is lost of these blocks, which are addresses and sizes.
+/// What is lost of these blocks, which are addresses and sizes. `states` are where the recorder has its own memory.
 ///
 /// # Errors
 /// A sentence on why that can't be told.
 pub(super) fn find_lost(
     stopped: &Stopped,
     blocks: Vec<(u64, u64)>,
+    states: (u64, u64, u64),
     deadline: Instant,
 ) -> Result<Vec<Lost>, String> {
     let mut search = search::Search::new(blocks);
@@ -40,7 +41,8 @@ pub(super) fn find_lost(
     for &word in stopped.registers() {
         search.reach(word);
     }
-    for root in memory.roots(stopped, search.blocks())? {
+    let own = memory.list(states)?;
+    for root in memory.roots(stopped, search.blocks(), &own)? {
         search.root(root, &mut memory)?;
     }
     search.finish(&mut memory)

@@ -185,7 +185,7 @@ impl<W: Write> Recording<W> {
         let Sorter { blocks, places, .. } = &self.sorter;
         let size = |info: InfoIdx| places.sizes.get(info.index()).copied().unwrap_or(0);
         let all = blocks.iter().map(|(address, block)| (address, size(block.info))).collect();
-        let lost = leaks::find_lost(&stopped, all, deadline)?;
+        let lost = leaks::find_lost(&stopped, all, self.ring.states(), deadline)?;
         let known: FxHashMap<u64, InfoIdx> =
             blocks.iter().map(|(address, block)| (address, block.info)).collect();
         Ok(lost.iter().map(|lost| (lost.address, (known[&lost.address], lost.is_indirect))).collect())

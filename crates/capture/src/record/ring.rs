@@ -84,6 +84,13 @@ impl Ring {
         word.compare_exchange(waiting, looking, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
+    /// Where the recorder's own memory is: the first piece, bytes of each, and the offset in it of the next one's address.
+    pub(super) fn states(&self) -> (u64, u64, u64) {
+        let header = self.header();
+        let value = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        (value(&header.states), value(&header.state_size), value(&header.state_next))
+    }
+
     /// The process may go on.
     pub(super) fn end_leak_check(&self) {
         let word = &self.header().leak_check;

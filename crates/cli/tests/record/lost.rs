@@ -26,7 +26,7 @@ fn lost_by(summary: &Summary) -> BTreeMap<String, (u64, u64)> {
 fn what_nothing_points_to_is_lost_and_nothing_else() {
     let lab = Lab::new();
     let program = lab.build("lost.c", &[]);
-    let (_, summary) = lab.record(&["--leak-check"], &[&program]);
+    let (_, summary) = lab.record(&["--leak-check"], &[program.to_str().unwrap(), "map"]);
     let expected = [
         ("lost_alone", (30, 0)),
         ("lost_and_large", (1, 0)),
@@ -75,7 +75,7 @@ fn who_did_not_look_says_nothing_or_why() {
     assert_eq!(summary.0.get("lost_bytes"), None);
     // Not an exit that runs anything of the program's.
     let file = lab.path("a.heaptrace");
-    let command = [program.to_str().unwrap(), "at once"];
+    let command = [program.to_str().unwrap(), "_exit"];
     let ran = run(&mut lab.recorder(&["--leak-check"], &file, &command));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("nobody looked for lost blocks: it did not end by exit"), "{ran:?}");

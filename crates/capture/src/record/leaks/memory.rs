@@ -12,6 +12,8 @@ use super::stop::Stopped;
 const WINDOW: usize = 256 << 10;
 /// glibc's `HEAP_MAX_SIZE`: what a thread's arena lies in, aligned to its size.
 const ARENA: u64 = 64 << 20;
+/// Threads that a process can have; a longer list is a ring.
+const LONGEST_LIST: usize = 1 << 22;
 /// Bytes below the stack pointer that are in use, by the ABI.
 const RED_ZONE: u64 = 128;
 
@@ -56,7 +58,23 @@ impl Memory {
         })
     }
 
-    /// All that can hold a pointer and is in none of the blocks, which are in order of addresses.
+    /// A list in the process: its first piece, bytes of each piece, and the offset in it of the next one's address.
+    ///
+    /// # Errors
+    /// When there is no time left.
+    pub(super) fn list(&mut self, list: (u64, u64, u64)) -> Result<Vec<Range<u64>>, String> {
+        let (mut piece, size, next) = list;
+        let mut all: Vec<Range<u64>> = Vec::new();
+        while piece != 0 && all.len() < LONGEST_LIST {
+            all.push(piece..piece.saturating_add(size));
+            let at = piece.saturating_add(next);
+            piece = 0;
+            self.words(at..at.saturating_add(8), &mut |word| piece = word)?;
+        }
+        Ok(all)
+    }
+
+    /// All that can hold a pointer and is in none of the blocks, which are in order of addresses, nor the recorder's own.
     ///
     /// # Errors
     /// When there is no time left.
@@ -64,6 +82,7 @@ impl Memory {
         &mut self,
         stopped: &Stopped,
         blocks: &[(u64, u64)],
+        own: &[Range<u64>],
     ) -> Result<Vec<Range<u64>>, String> {
         let mut roots = Vec::new();
         let maps = std::mem::take(&mut self.maps);
@@ -84,8 +103,9 @@ impl Memory {
             }
             let end = blocks.partition_point(|block| block.0 < range.end);
             let inside = &blocks[blocks.partition_point(|block| block.0 < range.start)..end];
-            let arenas = self.arenas(map, inside, &maps)?;
-            roots.extend(without(range, &arenas, inside));
+            let mut holes = self.arenas(map, inside, &maps)?;
+            holes.extend(own.iter().filter(|own| range.contains(&own.start)).cloned());
+            roots.extend(without(range, holes, inside));
         }
         Ok(roots)
     }
@@ -201,9 +221,8 @@ fn mapping(line: &str) -> Option<Mapping> {
     })
 }
 
-/// A range without these parts, both in order.
-fn without(range: Range<u64>, arenas: &[Range<u64>], blocks: &[(u64, u64)]) -> Vec<Range<u64>> {
-    let mut holes: Vec<Range<u64>> = arenas.to_vec();
+/// A range without these parts.
+fn without(range: Range<u64>, mut holes: Vec<Range<u64>>, blocks: &[(u64, u64)]) -> Vec<Range<u64>> {
     holes.extend(blocks.iter().map(|&(address, size)| address..address.saturating_add(size)));
     holes.sort_unstable_by_key(|hole| hole.start);
     let mut rest = Vec::new();
@@ -229,7 +248,7 @@ mod tests {
     #[test]
     fn holes_are_left_out() {
         let check = |arenas: &[Range<u64>], blocks: &[(u64, u64)], expected: &[Range<u64>]| {
-            assert_eq!(without(100..200, arenas, blocks), expected);
+            assert_eq!(without(100..200, arenas.to_vec(), blocks), expected);
         };
         check(&[], &[], &[100..200]);
         check(&[], &[(100, 10), (120, 80)], &[110..120]);
