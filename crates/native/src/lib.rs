@@ -2,8 +2,10 @@
 //! call sites and stacks it came from.
 //!
 //! [`NativeHeap`] is built once for a recording. [`NativeHeap::costs`] then replays the events of any stretch of
-//! time; the file is not read again. Who asks for many stretches makes a [`RangeIndex`], which replays but a little. [`call_sites`], [`merged_stacks`], [`frame_tree`], [`caller_callee`], [`groups`]
-//! [`thread_costs`], [`size_buckets`], [`lifetime_buckets`] and [`realloc_sites`] group the costs, [`timeline`] follows them over time, [`stack_diffs`] compares two recordings, [`lost`] is what nothing pointed to at the exit.
+//! time; the file is not read again. Who asks for many stretches makes a [`RangeIndex`], which replays but a little.
+//! [`call_sites`], [`merged_stacks`], [`frame_tree`], [`caller_callee`], [`groups`], [`thread_costs`], [`size_buckets`],
+//! [`lifetime_buckets`] and [`realloc_sites`] group the costs, [`timeline`] follows them over time, [`stack_diffs`]
+//! compares two recordings, [`growth`] follows several, [`lost`] is what nothing pointed to at the exit.
 //!
 //! Where heaptrack has a number for something, this crate has the same number: the tests compare each stack's costs
 //! with `heaptrack_print`. Where heaptrack's number is doubtful, the true one stands beside it under another name.
@@ -12,6 +14,7 @@
 //!
 //! The crate reads and writes nothing, and formats nothing.
 
+mod blame;
 mod callers;
 mod cost;
 mod diff;
@@ -20,6 +23,7 @@ mod filter;
 mod frame_tree;
 mod frames;
 mod groups;
+mod growth;
 mod heap;
 mod histogram;
 mod lifetimes;
@@ -37,6 +41,7 @@ mod timeline;
 mod top_down;
 mod tree;
 
+pub use blame::{Blame, Blamed, CodeOwner, blame};
 pub use callers::{CallEdge, CallerCallee, FunctionCost, caller_callee};
 pub use cost::{Cost, Costs, Measure, StackCost, Totals};
 pub use diff::{CostDelta, Side, StackDiff, stack_diffs};
@@ -44,6 +49,7 @@ pub use estimate::{Variance, Variances};
 pub use frame_tree::{Cut, Direction, FrameNode, FrameTree, Hidden, frame_tree};
 pub use frames::{FrameNo, FrameTable, Identity};
 pub use groups::{GroupCost, groups};
+pub use growth::{NativeGrowth, SiteGrowth, growth, moments};
 pub use heap::{FrameView, NativeHeap};
 pub use histogram::{SizeBucket, SizeCost, SizeCount, Sizes, TopSite, histogram, size_buckets};
 pub use lifetimes::{LifetimeBucket, lifetime_buckets};

@@ -236,9 +236,7 @@ fn estimates_have_no_bias_and_errors_cover_the_truth() {
         // Of a hundred numbers the largest bias is about 2.6 deviations.
         assert!(trial.bias() < 4.0, "{} is off by {} deviations", trial.name, trial.bias());
     }
-    for trial in
-        trials.iter().filter(|trial| trial.name.starts_with("total"))
-    {
+    for trial in trials.iter().filter(|trial| trial.name.starts_with("total")) {
         let coverage = trial.coverage();
         assert!((0.92..=0.98).contains(&coverage), "{}: {coverage}", trial.name);
     }

@@ -73,7 +73,9 @@ impl Stopped {
                 Ok(WaitStatus::StillAlive) => return Err("a thread does not stop".to_owned()),
                 // A signal came between the two calls above, and is handed on afterwards. The kernel tells it as an
                 // event of no kind.
-                Ok(WaitStatus::PtraceEvent(_, signal, 0) | WaitStatus::Stopped(_, signal)) => break Some(signal),
+                Ok(WaitStatus::PtraceEvent(_, signal, 0) | WaitStatus::Stopped(_, signal)) => {
+                    break Some(signal);
+                }
                 // A real-time signal is told so, and can't be handed on; the process exits anyway.
                 Ok(WaitStatus::PtraceEvent(..)) | Err(Errno::EINVAL) => break None,
                 // It is gone.
