@@ -99,3 +99,18 @@ fn node_loses_next_to_nothing() {
     let (lost, held) = (summary.number("lost_bytes"), summary.number("leaked_bytes"));
     assert!(lost < 100_000 && held > 10 * lost, "{lost} of {held}: {}", summary.0["lost"]);
 }
+
+#[test]
+fn what_only_the_stacks_of_ended_threads_know_is_lost() {
+    let lab = Lab::new();
+    let program = lab.build("stacks_left.c", &[]);
+    let (_, summary) = lab.record(&["--leak-check"], &[&program]);
+    assert_eq!(lost_by(&summary), BTreeMap::from([("left_behind".to_owned(), (4 * 64, 0))]));
+    // What a thread reallocates is its own, whoever allocates in between.
+    let ran = run(twinheap(&["histogram", "--realloc", "--json"]).arg(lab.path("a.heaptrace")));
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let sites = found["sites"].as_array().unwrap();
+    let names: Vec<&Value> = sites.iter().map(|site| &site["frames"][0]["function"]).collect();
+    assert_eq!(names, ["grown"], "{found}");
+    assert!(sites[0]["reallocations"].as_u64().unwrap() > 390_000, "{found}");
+}

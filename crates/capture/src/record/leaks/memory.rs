@@ -12,6 +12,8 @@ use super::stop::Stopped;
 const WINDOW: usize = 256 << 10;
 /// glibc's `HEAP_MAX_SIZE`: what a thread's arena lies in, aligned to its size.
 const ARENA: u64 = 64 << 20;
+/// What a thread's control block lies in, at the upper end of a stack.
+const BLOCK: u64 = 64 << 10;
 /// Threads that a process can have; a longer list is a ring.
 const LONGEST_LIST: usize = 1 << 22;
 /// Bytes below the stack pointer that are in use, by the ABI.
@@ -99,6 +101,11 @@ impl Memory {
                 let pointers = stopped.stack_pointers().filter(|pointer| range.contains(pointer));
                 if let Some(lowest) = pointers.min() {
                     range.start = lowest.saturating_sub(RED_ZONE).max(range.start);
+                } else if let Some(thread) = self.thread_block(range.clone())?
+                    && stopped.thread_pointers().all(|pointer| pointer != thread)
+                {
+                    // The stack of a thread that is over: glibc keeps it for the next one, with what it holds.
+                    range.start = thread;
                 }
             }
             let end = blocks.partition_point(|block| block.0 < range.end);
@@ -108,6 +115,26 @@ impl Memory {
             roots.extend(without(range, holes, inside));
         }
         Ok(roots)
+    }
+
+    /// The control block of the thread that glibc made a stack for: it lies at the stack's upper end, and its first and
+    /// its third word are its own address (`tcbhead_t`).
+    fn thread_block(&mut self, stack: Range<u64>) -> Result<Option<u64>, String> {
+        let mut found = None;
+        let mut page = stack.start.max(stack.end.saturating_sub(BLOCK));
+        while page < stack.end {
+            let (mut at, mut before) = (page, [0; 2]);
+            let end = (page + self.page).min(stack.end);
+            self.words(page..end, &mut |word| {
+                if word == before[0] && word.wrapping_add(16) == at {
+                    found = Some(word);
+                }
+                before = [before[1], word];
+                at += 8;
+            })?;
+            page = end;
+        }
+        Ok(found)
     }
 
     /// Arenas of glibc's malloc that these blocks lie in: what is free there still holds what it held.

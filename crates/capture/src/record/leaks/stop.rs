@@ -27,6 +27,7 @@ struct Thread {
     /// A signal that it was just to get.
     signal: Option<Signal>,
     stack_pointer: u64,
+    thread_pointer: u64,
 }
 
 impl Stopped {
@@ -84,8 +85,10 @@ impl Stopped {
             }
         };
         let registers = ptrace::getregs(id).map_err(failed);
-        let mut thread = Thread { id, signal, stack_pointer: 0 };
-        let registers = registers.inspect(|registers| thread.stack_pointer = registers.rsp);
+        let mut thread = Thread { id, signal, stack_pointer: 0, thread_pointer: 0 };
+        let registers = registers.inspect(|registers| {
+            (thread.stack_pointer, thread.thread_pointer) = (registers.rsp, registers.fs_base);
+        });
         self.threads.push(thread);
         let all = registers?;
         self.registers.extend([
@@ -112,6 +115,11 @@ impl Stopped {
 
     pub(super) fn registers(&self) -> &[u64] {
         &self.registers
+    }
+
+    /// Addresses of the threads' control blocks.
+    pub(super) fn thread_pointers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.threads.iter().map(|thread| thread.thread_pointer)
     }
 
     pub(super) fn stack_pointers(&self) -> impl Iterator<Item = u64> + '_ {
