@@ -318,13 +318,13 @@ fn totals_text(view: &NativeView<'_>, style: &Style) -> String {
     let mut leaked = source.error(style, Measure::Leaked, &total.cost);
     if total.suppressed != 0 {
         let suppressed = format!("and {} of known leaks, suppressed", signed(style, total.suppressed));
-        leaked = joined(leaked, suppressed);
+        leaked = joined(&leaked, suppressed);
     }
     let rate = if runtime > 0.0 { total.cost.allocations as f64 / runtime } else { 0.0 };
     let calls = format!("{} a second", style.count(rate as u64));
-    let calls = joined(source.error(style, Measure::Allocations, &total.cost), calls);
+    let calls = joined(&source.error(style, Measure::Allocations, &total.cost), calls);
     let peak = format!("after {:.2} s", seconds(total.peak_ms));
-    let peak = joined(source.error(style, Measure::Peak, &total.cost), peak);
+    let peak = joined(&source.error(style, Measure::Peak, &total.cost), peak);
     let mut rows = vec![
         ("runtime", format!("{runtime:.2} s"), String::new()),
         ("calls", style.count(total.cost.allocations), calls),
@@ -354,7 +354,7 @@ fn totals_text(view: &NativeView<'_>, style: &Style) -> String {
 }
 
 /// Two remarks, of which the first may be missing.
-fn joined(first: String, second: String) -> String {
+fn joined(first: &str, second: String) -> String {
     if first.is_empty() { second } else { format!("{first}, {second}") }
 }
 
