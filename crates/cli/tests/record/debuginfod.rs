@@ -89,7 +89,8 @@ fn a_debug_file_is_fetched_if_the_user_has_a_server() {
 #[test]
 fn a_server_that_is_not_there_is_told() {
     let lab = Lab::new();
-    let program = lab.build("around_main.c", &[]);
+    let program = lab.build("around_main.c", &["-Wl,--build-id"]);
+    tool("strip", &[program.to_str().unwrap()]);
     let file = lab.path("a.heaptrace");
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut recorder = lab.recorder(&[], &file, &[&program]);

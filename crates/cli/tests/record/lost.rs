@@ -25,7 +25,7 @@ fn lost_by(summary: &Summary) -> BTreeMap<String, (u64, u64)> {
 #[test]
 fn what_nothing_points_to_is_lost_and_nothing_else() {
     let lab = Lab::new();
-    let program = lab.build("lost.c", &[]);
+    let program = lab.build("lost.c", &["-rdynamic"]);
     let (_, summary) = lab.record(&["--leak-check"], &[program.to_str().unwrap(), "map"]);
     let expected = [
         ("lost_alone", (30, 0)),
@@ -60,7 +60,7 @@ fn leak_sanitizer_finds_the_same() {
         numbers.fold((0, 0), |sum, (bytes, blocks)| (sum.0 + bytes, sum.1 + blocks))
     };
     let (direct, indirect) = (sum("Direct leak of"), sum("Indirect leak of"));
-    let program = lab.build("lost.c", &[]);
+    let program = lab.build("lost.c", &["-rdynamic"]);
     let (_, summary) = lab.record(&["--leak-check"], &[&program]);
     let lost = |field: &str| summary.0["lost"][field].as_u64().unwrap();
     assert_eq!((lost("direct_bytes"), lost("direct_blocks")), direct, "{report}");
@@ -70,7 +70,7 @@ fn leak_sanitizer_finds_the_same() {
 #[test]
 fn who_did_not_look_says_nothing_or_why() {
     let lab = Lab::new();
-    let program = lab.build("lost.c", &[]);
+    let program = lab.build("lost.c", &["-rdynamic"]);
     let (_, summary) = lab.record(&[], &[&program]);
     assert_eq!(summary.0.get("lost_bytes"), None);
     // Not an exit that runs anything of the program's.
