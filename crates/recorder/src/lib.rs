@@ -21,6 +21,7 @@
 
 mod boot;
 mod cfi;
+mod exit;
 mod expression;
 pub mod hooks;
 mod maps;
@@ -33,4 +34,5 @@ mod thread;
 mod trail;
 mod walk;
 
+pub use exit::exiting;
 pub use session::{library_loaded, real_function};

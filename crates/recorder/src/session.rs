@@ -448,6 +448,12 @@ impl Session {
         self.filter(address).fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Takes back what [`Session::mark_sampled`] noted.
+    #[cold]
+    pub(crate) fn unmark_sampled(&self, address: u64) {
+        self.filter(address).fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// False if the block is surely none that was sampled.
     #[inline(always)]
     pub(crate) fn may_be_sampled(&self, address: u64) -> bool {
@@ -475,7 +481,7 @@ fn logarithm(value: f64) -> f64 {
 }
 
 /// The collector holds a lock on the ring as long as it lives, in whatever namespace it is.
-fn is_collector_alive() -> bool {
+pub(crate) fn is_collector_alive() -> bool {
     open_ring(RING_NUMBER.load(Ordering::Relaxed)).is_some_and(|file| file.is_locked())
 }
 

@@ -111,6 +111,12 @@ pub(crate) struct Thread {
 static STATES: AtomicPtr<Thread> = AtomicPtr::new(core::ptr::null_mut());
 static STATE_COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// Address of the first of all states, bytes of each, and the offset in it of the next one's address.
+pub(crate) fn states() -> (u64, u64, u64) {
+    let (size, next) = (size_of::<Thread>(), core::mem::offset_of!(Thread, next_state));
+    (STATES.load(Ordering::Acquire) as u64, size as u64, next as u64)
+}
+
 /// The state of a thread that records; `None` if this one doesn't.
 #[inline(always)]
 pub(crate) fn recording() -> Option<&'static mut Thread> {
@@ -327,7 +333,13 @@ impl Thread {
                 at.add(1).write(u64::from(stack) << 32 | u64::from(word));
                 publish(at, record::event(record::ALLOC, ticks, address));
             },
-            None => session.lost_allocation(size),
+            None => {
+                session.lost_allocation(size);
+                if session.sample != 0 {
+                    // Its free has nothing to be matched with.
+                    session.unmark_sampled(address);
+                }
+            }
         }
     }
 

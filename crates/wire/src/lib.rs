@@ -74,6 +74,14 @@ pub struct Header {
     pub clock: AtomicU32,
     /// Nonzero: the recorder could not do something, see [`trouble`].
     pub trouble: AtomicU32,
+    /// Whether the process's memory is looked at when it exits, see [`leak_check`]; a futex.
+    pub leak_check: AtomicU32,
+    /// Where the recorder keeps what it knows of the first thread, for that look: pointers in there are no program's.
+    pub states: AtomicU64,
+    /// Bytes of that, for each thread.
+    pub state_size: AtomicU64,
+    /// Offset in it of the next thread's address; 0 ends the list.
+    pub state_next: AtomicU64,
     /// The clock's value when recording began.
     pub clock_start: AtomicU64,
     /// `CLOCK_MONOTONIC` at the same moment, in nanoseconds.
@@ -142,6 +150,20 @@ pub mod policy {
     pub const WAIT: u32 = 0;
     /// Events are counted instead of recorded.
     pub const DROP: u32 = 1;
+}
+
+/// How the look at the process's memory stands, by which lost blocks are found.
+pub mod leak_check {
+    /// Nobody wants it.
+    pub const OFF: u32 = 0;
+    /// The collector wants it.
+    pub const WANTED: u32 = 1;
+    /// The process exits, and waits for the collector.
+    pub const WAITING: u32 = 2;
+    /// The collector looks.
+    pub const LOOKING: u32 = 3;
+    /// It has been done, or given up.
+    pub const DONE: u32 = 4;
 }
 
 /// How events are timed.

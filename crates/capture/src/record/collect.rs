@@ -53,6 +53,8 @@ pub struct RecordOptions {
     pub frames: u32,
     /// Stop after this time; the program runs on.
     pub duration: Option<Duration>,
+    /// Look, when the program exits, which of its blocks nothing points to.
+    pub leak_check: bool,
     /// Have V8 tell the names of JavaScript functions.
     pub js_names: bool,
     /// zstd's level.
@@ -111,9 +113,13 @@ pub struct Recorded {
     pub allocations: u64,
     /// What is missing.
     pub losses: Losses,
+    /// Why nobody looked for lost blocks, although that was wanted.
+    pub leak_check_failed: Option<String>,
     /// How many places have names.
     pub named: Named,
-    /// Sentences on modules without names.
+    /// A sentence on what `debuginfod` servers sent.
+    pub fetched: Option<String>,
+    /// Sentences on modules without names, and on servers that failed.
     pub problems: Vec<String>,
     /// How the process ended, if it was our child and did.
     pub status: Option<ExitStatus>,
@@ -142,6 +148,7 @@ pub fn record(
         names: options.js_names && !asks_for_log(command),
         frames: options.frames,
         sample: options.sample.unwrap_or(0),
+        leak_check: options.leak_check,
     };
     let in_folder = |error| RecordError::Ring { folder: folder.path().to_owned(), error };
     let spare = Ring::create(&folder.ring(0), settings).map_err(in_folder)?;
@@ -216,6 +223,7 @@ impl Collector<'_> {
                 events += active.recording.drain(false);
                 // Without more memory the process waits for what it has, or drops.
                 let _ = active.recording.ring.keep_ahead();
+                active.recording.check_leaks();
             }
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
@@ -416,7 +424,7 @@ impl Collector<'_> {
         active.recording.sample(None);
         let path = active.path;
         let failed = |error| RecordError::Write { path: path.clone(), error };
-        let Finished { mut writer, places, jit, live, unmatched, ring, allocations } =
+        let Finished { mut writer, places, jit, live, lost, unmatched, ring, allocations } =
             active.recording.finish();
         let header = ring.header();
         self.bystanders += header.bystanders.load(Ordering::Relaxed);
@@ -434,8 +442,23 @@ impl Collector<'_> {
             debug_paths: self.options.debug_paths.clone(),
             debuginfod_cache: debuginfod_cache(),
         };
-        let (named, problems) = write_symbols(&places, &jit, &DebugFiles, options, &mut writer);
+        let files = DebugFiles::with_servers();
+        let (named, mut problems) = write_symbols(&places, &jit, &files, options, &mut writer);
+        let (fetched, failures) = files.fetched();
+        problems.splice(0..0, failures);
         writer.live(live);
+        let lost = lost.or_else(|| {
+            let was_wanted = self.options.leak_check;
+            was_wanted.then(|| Err("it did not end by exit or by the end of main".to_owned()))
+        });
+        let leak_check_failed = match lost {
+            Some(Ok(lost)) => {
+                writer.lost(lost);
+                None
+            }
+            Some(Err(reason)) => Some(reason),
+            None => None,
+        };
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let losses = Losses {
             dropped_allocations: count(&header.lost_allocations),
@@ -451,6 +474,7 @@ impl Collector<'_> {
             exit_status: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
             losses,
+            leak_check_failed: leak_check_failed.clone(),
             ..End::default()
         };
         let mut file = writer.finish(&end).map_err(failed)?;
@@ -467,8 +491,18 @@ impl Collector<'_> {
         if active.ring_number == 0 {
             self.first_ring = Some(ring);
         }
-        let recorded =
-            Recorded { pid: active.pid, path, bytes, allocations, losses, named, problems, status };
+        let recorded = Recorded {
+            pid: active.pid,
+            path,
+            bytes,
+            allocations,
+            losses,
+            leak_check_failed,
+            named,
+            fetched,
+            problems,
+            status,
+        };
         // The program itself comes first.
         let at = if active.is_child { self.done.len() } else { 0 };
         self.done.insert(at, recorded);

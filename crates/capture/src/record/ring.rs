@@ -13,6 +13,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
 use rustix::thread::futex;
 use twinheap_wire::{
     CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, RING, filter_slot,
+    leak_check,
 };
 
 /// Chunks that have memory ahead of those in use.
@@ -31,6 +32,7 @@ pub(super) struct Settings {
     pub(super) names: bool,
     pub(super) frames: u32,
     pub(super) sample: u64,
+    pub(super) leak_check: bool,
 }
 
 /// One process's ring. Its file goes with the folder that it is in.
@@ -56,6 +58,8 @@ impl Ring {
         header.names.store(u32::from(settings.names), Ordering::Relaxed);
         header.frames.store(settings.frames, Ordering::Relaxed);
         header.sample.store(settings.sample, Ordering::Relaxed);
+        let check = if settings.leak_check { leak_check::WANTED } else { leak_check::OFF };
+        header.leak_check.store(check, Ordering::Relaxed);
         header.limit.store(LIMIT, Ordering::Relaxed);
         ring.keep_ahead()?;
         header.magic.store(MAGIC, Ordering::Release);
@@ -71,6 +75,28 @@ impl Ring {
     /// The process has recorded something here, or will.
     pub(super) fn is_claimed(&self) -> bool {
         self.header().pid.load(Ordering::Acquire) != 0
+    }
+
+    /// True if the process exits and waits for a look at its memory: from now on it is stopped for that.
+    pub(super) fn begin_leak_check(&self) -> bool {
+        let (waiting, looking) = (leak_check::WAITING, leak_check::LOOKING);
+        let word = &self.header().leak_check;
+        word.compare_exchange(waiting, looking, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Where the recorder's own memory is: the first piece, bytes of each, and the offset in it of the next one's address.
+    pub(super) fn states(&self) -> (u64, u64, u64) {
+        let header = self.header();
+        let value = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        (value(&header.states), value(&header.state_size), value(&header.state_next))
+    }
+
+    /// The process may go on.
+    pub(super) fn end_leak_check(&self) {
+        let word = &self.header().leak_check;
+        word.store(leak_check::DONE, Ordering::Release);
+        // It looks by itself too.
+        let _: rustix::io::Result<usize> = futex::wake(word, futex::Flags::empty(), 1);
     }
 
     /// Chunks that were ever in use.
