@@ -15,6 +15,7 @@ mod launch;
 mod live;
 mod names;
 mod output;
+mod pace;
 mod places;
 mod process;
 mod ring;
