@@ -57,7 +57,7 @@ impl Pace {
 
 /// The pause after a look that found so many events of so long.
 fn next(pause: Duration, elapsed: Duration, events: u64) -> Duration {
-    let wanted = elapsed.as_nanos() as u64 / events.max(1) * PIECE;
+    let wanted = (elapsed.as_nanos() as u64).saturating_mul(PIECE) / events.max(1);
     Duration::from_nanos(wanted).min(pause * 2).clamp(PAUSE.0, PAUSE.1)
 }
 
@@ -76,7 +76,7 @@ mod tests {
         check(16_000, 16_000, 0, 20_000);
         check(20_000, 20_000, 3, 20_000);
         // Twice as much as a piece: half the time.
-        check(4_000, 4_000, 2 * PIECE, 1_984);
+        check(4_000, 4_000, 2 * PIECE, 2_000);
         check(500, 500, 100 * PIECE, 500);
     }
 }
