@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use crate::cfi::Tables;
 use crate::maps::{Lines, Mapping};
-use crate::rules::{FoundRule, Rule};
+use crate::rules::Rule;
 
 const MAX: usize = 4096;
 /// Times that the table is searched anew without finding anything before it is left as it is: code that is made at
@@ -70,7 +70,7 @@ pub(crate) fn generation() -> u32 {
 /// The rule for a return address; `None` if it can't be told right now. Code that is not known is looked for with
 /// `buffer` for the lines of mappings; what is found is handed to `report`, so that the collector hears of it before
 /// any stack with it.
-pub(crate) fn rule(pc: u64, buffer: &mut [u8], report: &mut dyn FnMut(&Found<'_>)) -> Option<FoundRule> {
+pub(crate) fn rule(pc: u64, buffer: &mut [u8], report: &mut dyn FnMut(&Found<'_>)) -> Option<Rule> {
     // The call is the byte before: a function that never returns may end with it.
     let call = pc.wrapping_sub(1);
     READERS.fetch_add(1, Ordering::SeqCst);
@@ -81,7 +81,7 @@ pub(crate) fn rule(pc: u64, buffer: &mut [u8], report: &mut dyn FnMut(&Found<'_>
         });
         // Code that no file is behind is V8's or another compiler's at run time. They keep frame pointers, or their
         // stacks end here.
-        rule.unwrap_or(FoundRule { rule: Rule::FRAME, range: None })
+        rule.unwrap_or(Rule::FRAME)
     });
     READERS.fetch_sub(1, Ordering::SeqCst);
     rule
@@ -121,18 +121,15 @@ fn entries() -> &'static [Entry] {
     unsafe { core::slice::from_raw_parts(TABLE.0.get().cast::<Entry>(), count) }
 }
 
-fn known(pc: u64) -> Option<FoundRule> {
+fn known(pc: u64) -> Option<Rule> {
     // The latest entry first: an address may have been another module's before.
     let entry = entries()
         .iter()
         .rev()
         .find(|entry| (entry.start..entry.end).contains(&pc) && !entry.is_gone.load(Ordering::Relaxed))?;
     Some(match entry.kind {
-        // Anonymous code comes and goes without anybody telling us.
-        Kind::FramePointers => {
-            FoundRule { rule: Rule::FRAME, range: (entry.path != 0).then_some((entry.start, entry.end)) }
-        }
-        Kind::Tables(tables) => FoundRule { rule: tables.rule(pc).unwrap_or(Rule::FRAME), range: None },
+        Kind::FramePointers => Rule::FRAME,
+        Kind::Tables(tables) => tables.rule(pc).unwrap_or(Rule::FRAME),
     })
 }
 
@@ -385,7 +382,7 @@ mod tests {
         assert_eq!(libc.expect("libc is mapped").1, 20);
         let here = modules_of_this_process_are_found_with_their_tables as fn() as usize as u64;
         // Our own tests keep no frame pointers, so that there is a rule, and at a function's start it is the ABI's.
-        let rule = known(here).expect("our own code").rule;
+        let rule = known(here).expect("our own code");
         assert_eq!((rule.base(), rule.offset(), rule.saved()), (crate::rules::Base::StackPointer, 8, 0));
     }
 }

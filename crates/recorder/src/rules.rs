@@ -1,7 +1,5 @@
 //! How to get from a frame to its caller's, in one word a place in the code.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 /// A rule. Offsets that don't fit make no rule: the stack ends there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule(u64);
@@ -64,8 +62,8 @@ impl Rule {
     }
 }
 
-/// Rules by address, direct-mapped.
-struct RuleCache {
+/// Rules by address, direct-mapped; one for each thread.
+pub(crate) struct RuleCache {
     entries: [(u64, Rule); RuleCache::SIZE],
 }
 
@@ -79,82 +77,21 @@ impl RuleCache {
 
     /// The rule for a return address.
     #[inline]
-    fn get(&self, pc: u64) -> Option<Rule> {
+    pub(crate) fn get(&self, pc: u64) -> Option<Rule> {
         // SAFETY: a slot is below the cache's size, by its shift.
         let (key, rule) = unsafe { *self.entries.get_unchecked(Self::slot(pc)) };
         (key == pc).then_some(rule)
     }
 
-    fn put(&mut self, pc: u64, rule: Rule) {
+    pub(crate) fn put(&mut self, pc: u64, rule: Rule) {
         if let Some(entry) = self.entries.get_mut(Self::slot(pc)) {
             *entry = (pc, rule);
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.fill((0, Rule::NONE));
     }
-}
-
-/// What a thread knows of the code that its stacks lead through.
-pub(crate) struct Rules {
-    /// Ranges of code that keeps frame pointers throughout: no look into the cache is needed there.
-    ranges: [Range; Rules::RANGES],
-    cache: RuleCache,
-}
-
-/// Start and length are read and written one after the other, and a signal handler may come between: until both are
-/// written, nothing lies in it, since no address is so far behind [`NOWHERE`].
-struct Range {
-    start: AtomicU64,
-    length: AtomicU64,
-}
-
-const NOWHERE: u64 = 1 << 63;
-
-impl Rules {
-    /// Node's code, and V8's builtins where they are mapped a second time.
-    const RANGES: usize = 2;
-
-    /// The rule for a return address.
-    #[inline(always)]
-    pub(crate) fn get(&self, pc: u64) -> Option<Rule> {
-        // The call is the byte before.
-        let call = pc.wrapping_sub(1);
-        for Range { start, length } in &self.ranges {
-            if call.wrapping_sub(start.load(Ordering::Relaxed)) < length.load(Ordering::Relaxed) {
-                return Some(Rule::FRAME);
-            }
-        }
-        self.cache.get(pc)
-    }
-
-    pub(crate) fn put(&mut self, pc: u64, found: FoundRule) {
-        if let Some((start, end)) = found.range {
-            let free = self.ranges.iter().find(|range| range.length.load(Ordering::Relaxed) == 0);
-            if let Some(range) = free {
-                range.start.store(start, Ordering::Relaxed);
-                range.length.store(end.saturating_sub(start), Ordering::Relaxed);
-                return;
-            }
-        }
-        self.cache.put(pc, found.rule);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        for Range { start, length } in &self.ranges {
-            length.store(0, Ordering::Relaxed);
-            start.store(NOWHERE, Ordering::Relaxed);
-        }
-        self.cache.clear();
-    }
-}
-
-/// A rule, and the range of code that it is for, if it is for all of that.
-#[derive(Clone, Copy)]
-pub(crate) struct FoundRule {
-    pub(crate) rule: Rule,
-    pub(crate) range: Option<(u64, u64)>,
 }
 
 #[cfg(test)]

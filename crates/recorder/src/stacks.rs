@@ -76,6 +76,7 @@ const SET_BITS: u32 = 12;
 const WAYS: usize = 4;
 /// Bits of a stack's number. Those with larger ones are not remembered.
 const NUMBER_BITS: u32 = 24;
+const LARGEST: u64 = (1 << NUMBER_BITS) - 1;
 
 impl Known {
     #[inline(always)]
@@ -88,15 +89,13 @@ impl Known {
     #[inline(always)]
     pub(crate) fn get(&self, hash: u64) -> Option<u32> {
         let tag = hash << NUMBER_BITS;
-        let rest = self.set(hash)[0].load(Ordering::Relaxed) ^ tag;
-        if (1..1 << NUMBER_BITS).contains(&rest) {
-            return Some(rest as u32);
+        let [first, rest @ ..] = self.set(hash);
+        let number = first.load(Ordering::Relaxed) ^ tag;
+        if number.wrapping_sub(1) < LARGEST {
+            return Some(number as u32);
         }
-        self.set(hash)
-            .iter()
-            .map(|way| way.load(Ordering::Relaxed) ^ tag)
-            .find(|rest| (1..1 << NUMBER_BITS).contains(rest))
-            .map(|number| number as u32)
+        let mut numbers = rest.iter().map(|way| way.load(Ordering::Relaxed) ^ tag);
+        numbers.find(|number| number.wrapping_sub(1) < LARGEST).map(|number| number as u32)
     }
 
     /// Remembers a stack's number, in place of the one that was put here first.

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use twinheap_wire::{CHUNK, CHUNK_FULL, record};
 
 use crate::modules::{self, Found};
-use crate::rules::Rules;
+use crate::rules::RuleCache;
 use crate::session::{self, Session};
 use crate::stacks::{Bounds, Known};
 use crate::sys;
@@ -95,7 +95,7 @@ pub(crate) struct Thread {
     tid: u32,
     next_state: *mut Thread,
     stacks: Known,
-    pub(crate) rules: Rules,
+    pub(crate) rules: RuleCache,
     pub(crate) trail: Trail,
     /// 1 while the scratch room is in use. A handler that comes in between has to do without.
     is_scratch_taken: AtomicU32,
@@ -463,11 +463,11 @@ impl Thread {
         let rule = modules::rule(pc, scratch.unwrap_or_default(), &mut |found| self.module(found));
         if is_whole {
             self.give_scratch_back();
-            if let Some(found) = rule {
-                self.rules.put(pc, found);
+            if let Some(rule) = rule {
+                self.rules.put(pc, rule);
             }
         }
-        rule.map_or(crate::rules::Rule::FRAME, |found| found.rule)
+        rule.unwrap_or(crate::rules::Rule::FRAME)
     }
 
     /// Takes in everything that is mapped now.
