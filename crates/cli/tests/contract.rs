@@ -372,7 +372,7 @@ fn the_demo_names_what_leaks_and_where() {
         let text = std::fs::read_to_string(&source).unwrap();
         1 + text.lines().position(|line| line.contains(code)).unwrap_or_else(|| panic!("no `{code}`"))
     };
-    assert!(text.contains("Leak: Session pile up in SessionStore.items, 1."), "{text}");
+    assert!(text.contains("Leak: Session piles up in SessionStore.items, 1."), "{text}");
     for (suspect, counts, line) in [
         ("Session in SessionStore.items", "1,000 → 2,000 → 3,000", line_of("  open(id, user) {")),
         ("updateQuote() in PriceFeed._events.price", "250 → 500 → 750", line_of("function updateQuote(")),

@@ -172,7 +172,7 @@ fn exit_codes_say_what_was_found() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("damaged file"));
 
     let text = String::from_utf8(leaks(&dumps, &[]).stdout).unwrap();
-    assert!(text.starts_with("Leak: {question, text} pile up in answers, "), "{text}");
+    assert!(text.starts_with("Leak: {question, text} piles up in answers, "), "{text}");
     for part in ["number    500 → 1,000 → 1,500", "look at", "service.cjs:", "path", "next: twinheap object"]
     {
         assert!(text.contains(part), "no `{part}` in: {text}");

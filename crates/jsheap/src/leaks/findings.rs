@@ -14,6 +14,10 @@ use crate::leaks::signature::signature;
 use crate::leaks::{Accumulation, Confidence, Pattern, Strength, Suspect, Verdict};
 use twinheap_trend::trend;
 
+/// Suspects that are compared with each other: each with each.
+const MOST_DRAFTS: usize = 400;
+/// A longer path is one through a chain; then the path to the place says as much.
+const LONG_PATH: usize = 100;
 /// Suspects that are described; more help nobody.
 const MOST_SUSPECTS: usize = 20;
 
@@ -185,6 +189,7 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
         )
     };
     drafts.sort_by_cached_key(order);
+    drafts.truncate(MOST_DRAFTS);
     let dominates = |above: NodeIdx, below: NodeIdx| scene.heap.dominators.dominates(above.0, below.0);
     let mut merged: Vec<Draft> = Vec::new();
     for draft in drafts {
@@ -236,6 +241,10 @@ fn is_in_step(scene: &Scene<'_>, example: NodeIdx, node: NodeIdx) -> bool {
 fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
     let Draft { verdict, confidence, detector, place, example, series, pattern, swells, .. } = draft;
     let class = scene.class_words(example);
+    let mut path = scene.path(example);
+    if path.len() > LONG_PATH {
+        path = scene.path(place.node);
+    }
     let location = locate(scene, example, &place);
     let package = location.as_ref().and_then(|location| package_of(&location.script));
     let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
@@ -262,7 +271,7 @@ fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
         location,
         package,
         pattern,
-        path: scene.path(example),
+        path,
         example,
         evidence: draft.evidence,
         advice,

@@ -3,7 +3,7 @@
 use twinheap_snapshot::{EdgeIdx, NodeIdx, NodeType};
 
 use crate::ids::IdEvidence;
-use crate::leaks::census::{Census, Sums, older_than};
+use crate::leaks::census::{Ages, Census, Sums, ages};
 use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
 use crate::leaks::naming::owner;
 use crate::leaks::scene::Scene;
@@ -73,8 +73,12 @@ struct Climb<'a> {
 
 impl Climb<'_> {
     fn drafts(&self) -> Vec<Draft> {
-        let mut drafts: Vec<Draft> =
-            self.groups().into_iter().filter_map(|group| self.draft(&group)).collect();
+        let groups = self.groups();
+        let (leaders, mut drafts): (Vec<u32>, Vec<Draft>) =
+            groups.iter().filter_map(|group| self.draft(group)).unzip();
+        if self.comparable {
+            self.weigh_ages(&leaders, &mut drafts);
+        }
         drafts.extend(self.swelling());
         drafts.extend(draft_evidence(self.scene, self.earlier));
         drafts
@@ -147,7 +151,8 @@ impl Climb<'_> {
         Some((owner(self.scene, holder), Some(edge), is_list))
     }
 
-    fn draft(&self, group: &Group) -> Option<Draft> {
+    /// A suspect for a group, with the step that it is named after.
+    fn draft(&self, group: &Group) -> Option<(u32, Draft)> {
         let leader = self.leader(group)?;
         let series = self.sums(leader);
         let (Some(first), Some(last)) = (series.first(), series.last()) else { return None };
@@ -179,10 +184,7 @@ impl Climb<'_> {
             // It filled up and stopped: warm-up.
             return None;
         }
-        if self.comparable {
-            self.weigh_ages(leader, &counts, &mut draft);
-        }
-        Some(draft)
+        Some((leader, draft))
     }
 
     /// What the group is named after: the step that brings most bytes, but rather objects than the strings that are
@@ -205,24 +207,25 @@ impl Climb<'_> {
     }
 
     /// What the ids tell: whether the objects of the first dump are still there. In a leak they are; in a cache or a
-    /// queue they were replaced by others.
-    fn weigh_ages(&self, step: u32, counts: &[u64], draft: &mut Draft) {
+    /// queue they were replaced by others. `leaders` are the drafts' steps.
+    fn weigh_ages(&self, leaders: &[u32], drafts: &mut [Draft]) {
         let Some((first, last)) = self.earlier.first().zip(self.earlier.last()) else { return };
-        let nodes: Vec<NodeIdx> = self.scene.steps.nodes(step).collect();
-        let old = older_than(self.scene, &nodes, first.max_id);
-        let fresh = nodes.len() as u64 - older_than(self.scene, &nodes, last.max_id).min(nodes.len() as u64);
-        let had = counts.first().copied().unwrap_or(0);
-        draft.evidence.push(format!("{fresh} of them are new since the dump before and still held"));
-        if had < FEW {
-            return;
-        }
-        if old * 10 >= had * 9 {
-            draft.evidence.push(format!("of the {had} in the first dump, none or few were let go since"));
-        } else if old * 2 < had {
-            draft.evidence.push(format!("of the {had} in the first dump, {old} are left: they come and go"));
+        let ages = ages(self.scene, leaders, first.max_id, last.max_id);
+        for (draft, Ages { old, fresh }) in drafts.iter_mut().zip(ages) {
+            let had = draft.series.first().map_or(0, |sums| sums.objects);
+            let has = draft.series.last().map_or(0, |sums| sums.objects);
+            draft.evidence.push(format!("{fresh} of them are new since the dump before and still held"));
+            if had < FEW {
+                continue;
+            }
+            let left = old.min(had);
+            draft.evidence.push(format!("of the {had} in the first dump, {left} are still held"));
+            if old * 2 >= had {
+                continue;
+            }
+            draft.evidence.push("most of them come and go".to_owned());
             // A queue that more is put into than taken out of is a leak all the same, once it has doubled.
-            let now = counts.last().copied().unwrap_or(0);
-            if draft.verdict == Verdict::Leak && counts.len() > 2 && now >= 2 * had {
+            if draft.verdict == Verdict::Leak && draft.series.len() > 2 && has >= 2 * had {
                 draft.confidence = Confidence::Medium;
             } else {
                 draft.verdict = Verdict::Suspect;
