@@ -7,7 +7,7 @@ use crate::leaks::advice::advice;
 use crate::leaks::census::{Census, Sums};
 use crate::leaks::code::package_of;
 use crate::leaks::detectors;
-use crate::leaks::naming::accumulation;
+use crate::leaks::naming::{Holding, accumulation};
 use crate::leaks::place::locate;
 use crate::leaks::scene::Scene;
 use crate::leaks::signature::signature;
@@ -97,7 +97,7 @@ impl Draft {
         detector: &'static str,
         owner: NodeIdx,
         entry: Option<EdgeIdx>,
-        is_list: bool,
+        holding: Holding,
         example: NodeIdx,
         series: &[Sums],
     ) -> Draft {
@@ -105,7 +105,7 @@ impl Draft {
             verdict: Verdict::Suspect,
             confidence: Confidence::Low,
             detector,
-            place: accumulation(scene, owner, entry, is_list),
+            place: accumulation(scene, owner, entry, holding),
             example,
             series: series.to_vec(),
             pattern: None,
@@ -144,7 +144,8 @@ pub(crate) fn draft_evidence(scene: &Scene<'_>, earlier: &[Census]) -> Vec<Draft
         let trend = trend(&counts);
         let entry =
             scene.holder(one.example).filter(|&(holder, _)| holder == one.holder).map(|(_, edge)| edge);
-        let mut draft = Draft::new(scene, one.detector, one.holder, entry, false, one.example, &series);
+        let mut draft =
+            Draft::new(scene, one.detector, one.holder, entry, Holding::Entries, one.example, &series);
         draft.pattern = trend.pattern;
         (draft.verdict, draft.confidence) = match (one.strength, trend.pattern) {
             (Strength::Suspicious | Strength::Damning, Some(Pattern::Steady)) => {

@@ -5,7 +5,7 @@ use twinheap_snapshot::{EdgeIdx, NodeIdx, NodeType};
 use crate::ids::IdEvidence;
 use crate::leaks::census::{Ages, Census, Sums, ages};
 use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
-use crate::leaks::naming::owner;
+use crate::leaks::naming::{Holding, owner};
 use crate::leaks::scene::Scene;
 use crate::leaks::steps::Label;
 use crate::leaks::{Confidence, Pattern, Verdict, single};
@@ -60,7 +60,7 @@ struct Group {
     owner: NodeIdx,
     /// The edge by which the owner, or a part of it, holds the example of the first step.
     entry: Option<EdgeIdx>,
-    is_list: bool,
+    holding: Holding,
     steps: Vec<u32>,
 }
 
@@ -118,9 +118,9 @@ impl Climb<'_> {
                     work.push(child);
                     continue;
                 }
-                let Some((owner, entry, is_list)) = self.owner_of(child) else { continue };
+                let Some((owner, entry, holding)) = self.owner_of(child) else { continue };
                 let key = steps.of(owner);
-                let group = groups.entry(key).or_insert(Group { owner, entry, is_list, steps: Vec::new() });
+                let group = groups.entry(key).or_insert(Group { owner, entry, holding, steps: Vec::new() });
                 group.steps.push(child);
             }
         }
@@ -139,7 +139,7 @@ impl Climb<'_> {
     }
 
     /// What holds the objects of a step, by which edge, and whether they are a list in which one holds the next.
-    fn owner_of(&self, step: u32) -> Option<(NodeIdx, Option<EdgeIdx>, bool)> {
+    fn owner_of(&self, step: u32) -> Option<(NodeIdx, Option<EdgeIdx>, Holding)> {
         let steps = &self.scene.steps;
         let row = &steps.rows[step as usize];
         let is_list = row.folded * 2 > row.objects;
@@ -148,7 +148,8 @@ impl Climb<'_> {
         while is_list && (steps.of(holder) == step || steps.label(steps.of(holder)) == steps.label(step)) {
             (holder, edge) = self.scene.holder(holder)?;
         }
-        Some((owner(self.scene, holder), Some(edge), is_list))
+        let holding = if is_list { Holding::Chain } else { Holding::Entries };
+        Some((owner(self.scene, holder), Some(edge), holding))
     }
 
     /// A suspect for a group, with the step that it is named after.
@@ -166,7 +167,7 @@ impl Climb<'_> {
         let trend = trend(&counts);
         let pattern = trend.pattern?;
         let mut draft =
-            Draft::new(self.scene, "growth", group.owner, group.entry, group.is_list, row.example, &series);
+            Draft::new(self.scene, "growth", group.owner, group.entry, group.holding, row.example, &series);
         draft.pattern = Some(pattern);
         if counts.len() > 2 && counts.iter().rev().skip(1).all(|&count| count == 0) {
             // It was not there in any dump before: held by something else then, or new.
@@ -259,7 +260,8 @@ impl Climb<'_> {
             let is_collection = self.scene.heap.snapshot.node_type(row.example) == NodeType::OBJECT;
             let place = if is_collection { row.example } else { owner(self.scene, holder) };
             let entry = if is_collection { None } else { Some(entry) };
-            let mut draft = Draft::new(self.scene, "growth", place, entry, false, row.example, &series);
+            let mut draft =
+                Draft::new(self.scene, "growth", place, entry, Holding::Value, row.example, &series);
             draft.pattern = Some(pattern);
             draft.swells = true;
             (draft.verdict, draft.confidence) = match pattern {
