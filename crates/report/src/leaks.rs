@@ -193,7 +193,7 @@ fn sentence(findings: &Findings, style: &Style) -> String {
     match findings.verdict {
         Verdict::Leak => {
             let retained = style.size(worst.retained_per_step.max(0.0) as u64);
-            format!("Leak: {class} {sure}pile up in {place}, {retained} more with each dump.")
+            format!("Leak: {class} {sure}piles up in {place}, {retained} more with each dump.")
         }
         _ if is_ladder => format!("No clear leak; {class} in {place} grew and is worth a look."),
         _ => format!(
