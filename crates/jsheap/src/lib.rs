@@ -24,6 +24,7 @@ mod filters;
 mod growth;
 mod heap;
 mod interfaces;
+pub mod leaks;
 mod merged;
 mod names;
 mod ownership;
