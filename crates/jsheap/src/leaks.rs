@@ -16,10 +16,28 @@ use twinheap_snapshot::NodeIdx;
 
 use crate::retainers::Step;
 
+mod advice;
+mod census;
+mod code;
 pub mod detectors;
+mod findings;
+mod keys;
+mod ladder;
+mod naming;
+mod place;
+mod scene;
+mod signature;
+mod single;
+mod steps;
+mod text_hash;
 mod trend;
+mod ways;
 
-pub use detectors::{Detector, Scene};
+pub use code::{Origin, package_of};
+pub use detectors::Detector;
+pub use findings::Findings;
+pub use ladder::Ladder;
+pub use scene::Scene;
 pub use trend::{Trend, trend};
 
 /// What is said of a dump or a ladder of dumps as a whole.

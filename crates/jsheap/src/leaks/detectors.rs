@@ -3,14 +3,7 @@
 //! A detector looks at one heap. For several dumps it is run on each, and findings with the same
 //! [`Evidence::key`] are the same; so keys hold names and places, never ids or counts.
 
-use crate::heap::Heap;
-use crate::leaks::Evidence;
-
-/// What a detector may look at.
-pub struct Scene<'a> {
-    /// The heap.
-    pub heap: &'a Heap,
-}
+use crate::leaks::{Evidence, Scene};
 
 /// Adds what it finds.
 pub type Detector = fn(&Scene<'_>, &mut Vec<Evidence>);
