@@ -10,6 +10,7 @@ use twinheap_capture::{Target, TargetError};
 use crate::demo::DemoArgs;
 use crate::verbs::convert::ConvertArgs;
 use crate::verbs::flamegraph::FlamegraphArgs;
+use crate::verbs::leaks::LeaksArgs;
 use crate::verbs::serve::ServeArgs;
 
 pub(crate) mod native;
@@ -72,6 +73,8 @@ pub(crate) enum Verb {
     Summary(SummaryArgs),
     /// What changed from snapshot A to the newer snapshot B of the same process, or between two native traces
     Diff(DiffArgs),
+    /// The verdict: what leaks, who holds it, which line to look at; from one snapshot or, better, several of one process
+    Leaks(LeaksArgs),
     /// List objects: the largest, those of a class, or those whose name contains a text
     Objects(ObjectsArgs),
     /// One object: sizes, who holds it, what it refers to

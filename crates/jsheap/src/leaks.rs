@@ -30,7 +30,6 @@ mod signature;
 mod single;
 mod steps;
 mod text_hash;
-mod trend;
 mod ways;
 
 pub use code::{Origin, package_of};
@@ -38,73 +37,7 @@ pub use detectors::Detector;
 pub use findings::Findings;
 pub use ladder::Ladder;
 pub use scene::Scene;
-pub use trend::{Trend, trend};
-
-/// What is said of a dump or a ladder of dumps as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
-    /// Nothing grows, or nothing stands out.
-    None,
-    /// Something stands out; one dump can't show that it grows, or it grows too irregularly to be sure.
-    Suspect,
-    /// Something grows from dump to dump and is not let go.
-    Leak,
-}
-
-impl Verdict {
-    /// The word of the JSON document.
-    pub fn word(self) -> &'static str {
-        match self {
-            Verdict::None => "none",
-            Verdict::Suspect => "suspect",
-            Verdict::Leak => "leak",
-        }
-    }
-}
-
-/// How sure a statement is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Confidence {
-    /// Could be otherwise: one dump, or an irregular growth.
-    Low,
-    /// Two dumps that agree, or a few that waver.
-    Medium,
-    /// Each of three or more dumps says so.
-    High,
-}
-
-impl Confidence {
-    /// The word of the JSON document.
-    pub fn word(self) -> &'static str {
-        match self {
-            Confidence::Low => "low",
-            Confidence::Medium => "medium",
-            Confidence::High => "high",
-        }
-    }
-}
-
-/// How a series of numbers, one for each dump, goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Pattern {
-    /// More with each dump: a leak.
-    Steady,
-    /// More once or twice, else flat: a cache that filled, a module that was loaded.
-    Step,
-    /// Up and down, upwards on the whole: perhaps a leak under a load that varies.
-    Noisy,
-}
-
-impl Pattern {
-    /// The word of the JSON document.
-    pub fn word(self) -> &'static str {
-        match self {
-            Pattern::Steady => "steady",
-            Pattern::Step => "step",
-            Pattern::Noisy => "noisy",
-        }
-    }
-}
+pub use twinheap_trend::{Confidence, Pattern, Trend, Verdict, trend};
 
 /// What kind of thing objects pile up in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,7 @@ mod diff;
 mod dominators;
 mod export;
 mod flame;
+mod leaks;
 mod names;
 mod native;
 mod objects;
@@ -24,12 +25,14 @@ pub use diff::{diff_json, diff_text};
 pub use dominators::{DominatorsView, dominators_json, dominators_text};
 pub use export::write_nodes_tsv;
 pub use flame::{Drawn, FlameCost, FlameGraph, FlameView, flame_html, flame_svg};
+pub use leaks::{LeaksView, leaks_json, leaks_text};
 pub use names::clean;
 pub use native::{
-    CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeSource, NativeView,
-    ThreadName, ThreadsView, TimelineView, TreeView, callers_json, callers_text, groups_json, groups_text,
-    histogram_json, histogram_text, lifetimes_json, lifetimes_text, native_diff_json, native_diff_text,
-    native_json, native_text, threads_json, threads_text, timeline_json, timeline_text, tree_json, tree_text,
+    CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeLeaksView, NativeSource,
+    NativeView, StepLabel, ThreadName, ThreadsView, TimelineView, TreeView, callers_json, callers_text,
+    groups_json, groups_text, histogram_json, histogram_text, lifetimes_json, lifetimes_text,
+    native_diff_json, native_diff_text, native_json, native_leaks_json, native_leaks_text, native_text,
+    threads_json, threads_text, timeline_json, timeline_text, tree_json, tree_text,
 };
 pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};
 pub use paths::{

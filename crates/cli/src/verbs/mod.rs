@@ -7,6 +7,7 @@ pub(crate) mod dominators;
 pub(crate) mod export;
 pub(crate) mod flamegraph;
 pub(crate) mod histogram;
+pub(crate) mod leaks;
 mod native;
 pub(crate) mod objects;
 pub(crate) mod path;

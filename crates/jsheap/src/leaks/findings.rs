@@ -11,8 +11,8 @@ use crate::leaks::naming::accumulation;
 use crate::leaks::place::locate;
 use crate::leaks::scene::Scene;
 use crate::leaks::signature::signature;
-use crate::leaks::trend::trend;
 use crate::leaks::{Accumulation, Confidence, Pattern, Strength, Suspect, Verdict};
+use twinheap_trend::trend;
 
 /// Suspects that are described; more help nobody.
 const MOST_SUSPECTS: usize = 20;

@@ -8,8 +8,8 @@ use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
 use crate::leaks::naming::owner;
 use crate::leaks::scene::Scene;
 use crate::leaks::steps::Label;
-use crate::leaks::trend::{Trend, trend};
 use crate::leaks::{Confidence, Pattern, Verdict, single};
+use twinheap_trend::{Trend, trend};
 
 /// Fewer objects more than this over the whole ladder are nothing to talk about, unless they are large.
 const FEW: u64 = 10;
@@ -110,7 +110,7 @@ impl Climb<'_> {
                     continue;
                 }
                 // What V8 makes for itself is no news, but what hangs on it may be: a promise's reactions.
-                if !is_interesting(steps.label(child)) {
+                if !self.is_interesting(child) {
                     work.push(child);
                     continue;
                 }
@@ -193,7 +193,8 @@ impl Climb<'_> {
             let sums = self.sums(step);
             sums.last().map_or(0, |s| s.below).saturating_sub(sums.first().map_or(0, |s| s.below))
         };
-        let is_object = |step: u32| matches!(steps.label(step), Label::Named(_) | Label::Function(..));
+        let is_object =
+            |step: u32| matches!(steps.label(step), Label::Named(_) | Label::Function(..) | Label::Inner(_));
         let top = group.steps.iter().copied().max_by_key(|&step| (growth(step), std::cmp::Reverse(step)))?;
         if is_object(top) {
             return Some(top);
@@ -236,7 +237,7 @@ impl Climb<'_> {
         let mut drafts = Vec::new();
         for step in 1..steps.rows.len() as u32 {
             let row = &steps.rows[step as usize];
-            if row.shallow_size < LARGE || self.is_growing(step) || !is_interesting(steps.label(step)) {
+            if row.shallow_size < LARGE || self.is_growing(step) || !self.is_interesting(step) {
                 continue;
             }
             let series = self.sums(step);
@@ -268,6 +269,23 @@ impl Climb<'_> {
         drafts
     }
 
+    /// What V8 makes for itself grows with the code that runs, except for what it makes when the program asks for it.
+    fn is_interesting(&self, step: u32) -> bool {
+        match self.scene.steps.label(step) {
+            Label::Inner(name) => is_asked_for(self.scene.heap.snapshot.strings.get(name).as_bytes()),
+            Label::Kind(kind) => !matches!(
+                kind,
+                NodeType::CODE
+                    | NodeType::OBJECT_SHAPE
+                    | NodeType::HIDDEN
+                    | NodeType::SYNTHETIC
+                    | NodeType::NUMBER
+                    | NodeType::SYMBOL
+            ),
+            _ => true,
+        }
+    }
+
     fn has_growing_ancestor(&self, step: u32) -> bool {
         let mut at = step;
         while at != 0 {
@@ -280,21 +298,6 @@ impl Climb<'_> {
     }
 }
 
-/// What V8 makes for itself grows with the code that runs.
-fn is_interesting(label: Label) -> bool {
-    !matches!(
-        label,
-        Label::Kind(
-            NodeType::CODE
-                | NodeType::OBJECT_SHAPE
-                | NodeType::HIDDEN
-                | NodeType::SYNTHETIC
-                | NodeType::NUMBER
-                | NodeType::SYMBOL
-        )
-    )
-}
-
 /// True for what is held by V8's bookkeeping of code: feedback, boilerplates, compilation caches.
 pub(crate) fn is_behind_code(scene: &Scene<'_>, node: NodeIdx) -> bool {
     let mut at = Some(node);
@@ -305,6 +308,11 @@ pub(crate) fn is_behind_code(scene: &Scene<'_>, node: NodeIdx) -> bool {
         at = scene.holder(node).map(|(holder, _)| holder);
     }
     false
+}
+
+/// Things of V8's that stand for something the program did: waited for a promise, registered an object.
+fn is_asked_for(name: &[u8]) -> bool {
+    matches!(name, b"system / PromiseReaction" | b"system / WeakCell" | b"system / AsyncGeneratorRequest")
 }
 
 fn is_rising_at_last(series: &[u64]) -> bool {

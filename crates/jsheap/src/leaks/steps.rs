@@ -34,6 +34,8 @@ pub(crate) enum Label {
     Kind(NodeType),
     /// A context, whatever its scope.
     Context,
+    /// Something of V8's own with a name: a promise's reaction, a cell.
+    Inner(StringId),
     /// An object of a class, by its name.
     Named(StringId),
     /// A function, by name and place: script id, line, column.
@@ -283,6 +285,7 @@ impl<'a> Builder<'a> {
             NodeType::OBJECT | NodeType::NATIVE | NodeType::SYNTHETIC => {
                 Label::Named(snapshot.raw_name(node))
             }
+            NodeType::HIDDEN => Label::Inner(snapshot.raw_name(node)),
             // A text becomes flat, or a part of another, as V8 likes.
             kind if kind.is_string() => Label::Kind(NodeType::STRING),
             kind => Label::Kind(kind),
@@ -318,7 +321,7 @@ impl<'a> Builder<'a> {
         // Of what has no class of its own, only an unbroken chain of one name is one: an object in an object in a Map
         // is another thing than the one around it.
         let look_back = match label {
-            Label::Function(..) => LOOK_BACK,
+            Label::Function(..) | Label::Inner(_) => LOOK_BACK,
             Label::Named(name) if !is_plain(self.heap.snapshot.strings.get(name).as_bytes()) => LOOK_BACK,
             Label::Named(_) | Label::Kind(NodeType::STRING) if matches!(link, Link::Named(..)) => 1,
             _ => return None,
@@ -364,7 +367,7 @@ impl<'a> Builder<'a> {
         let label_hash = match label {
             Label::Kind(kind) => 16 + u64::from(kind.0),
             Label::Context => 15,
-            Label::Named(name) => self.texts.of(name),
+            Label::Named(name) | Label::Inner(name) => self.texts.of(name),
             Label::Function(name, place) => {
                 let place = place.map(|(script, line, column)| {
                     let script = self.code.script_name(script).map_or(0, |name| self.texts.of(name));

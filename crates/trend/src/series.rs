@@ -1,6 +1,6 @@
 //! Whether a series of numbers grows: a slope that outliers can't bend, and a test that needs no distribution.
 
-use crate::leaks::{Confidence, Pattern};
+use crate::{Confidence, Pattern};
 
 /// What a series does from dump to dump.
 #[derive(Clone, Copy, Debug, PartialEq)]
