@@ -10,7 +10,7 @@ class Gateway {
   }
 
   accept(stream, name) {
-    const connection = { name, stream, openedAt: new Date() };
+    const connection = { name, stream, closed: false };
     this.connections.add(connection);
     stream.on('close', () => {
       this.connections.delete(connection);

@@ -12,10 +12,10 @@ class Gateway {
   }
 
   accept(stream, name) {
-    const connection = { name, stream, openedAt: new Date() };
+    const connection = { name, stream, closed: false };
     this.connections.add(connection);
     stream.on('close', () => {
-      connection.closedAt = new Date();
+      connection.closed = true;
     });
     return connection;
   }

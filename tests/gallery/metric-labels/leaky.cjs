@@ -4,6 +4,7 @@
 
 const ladder = require('../ladder.cjs');
 
+// fault {
 class Counter {
   constructor({ name, labelNames }) {
     this.name = name;
@@ -18,7 +19,6 @@ class Counter {
   }
 }
 
-// fault {
 class RequestMetrics {
   constructor() {
     this.total = new Counter({ name: 'http_requests_total', labelNames: ['method', 'route', 'user'] });

@@ -4,6 +4,7 @@
 
 const ladder = require('../ladder.cjs');
 
+// fault {
 class Session {
   constructor(id) {
     this.id = id;
@@ -12,7 +13,6 @@ class Session {
   }
 }
 
-// fault {
 class SessionStore {
   constructor() {
     this.sessions = Object.create(null);

@@ -26,6 +26,33 @@ mod terminal;
 mod timers;
 mod weak_references;
 
+/// Names of the detectors, those that name a cause before those that describe what is there.
+const RANKS: &[&str] = &[
+    abort_signals::NAME,
+    listeners::NAME,
+    timers::NAME,
+    backlog::NAME,
+    metrics::NAME,
+    modules::NAME,
+    weak_references::NAME,
+    terminal::NAME,
+    async_storage::NAME,
+    promises::NAME,
+    slices::BUFFERS,
+    slices::STRINGS,
+    slices::ROPES,
+    sparse::NAME,
+    duplicates::STRINGS,
+    duplicates::OBJECTS,
+    contexts::NAME,
+    collections::NAME,
+];
+
+/// Where a detector stands among them; growth alone, without a detector, comes last.
+pub(crate) fn rank(name: &str) -> usize {
+    RANKS.iter().position(|&known| known == name).unwrap_or(RANKS.len())
+}
+
 /// Adds what it finds.
 pub type Detector = fn(&Scene<'_>, &mut Vec<Evidence>);
 

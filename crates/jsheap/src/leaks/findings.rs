@@ -11,7 +11,7 @@ use crate::leaks::naming::accumulation;
 use crate::leaks::place::locate;
 use crate::leaks::scene::Scene;
 use crate::leaks::signature::signature;
-use crate::leaks::{Accumulation, Confidence, Pattern, Strength, Suspect, Verdict};
+use crate::leaks::{Accumulation, Confidence, LocationRole, Pattern, Strength, Suspect, Verdict};
 use twinheap_trend::trend;
 
 /// Suspects that are described; more help nobody.
@@ -84,6 +84,8 @@ pub(crate) struct Draft {
     /// True if not the number but the size of the objects grows.
     pub(crate) swells: bool,
     pub(crate) evidence: Vec<String>,
+    /// The function to look at, if a detector knows it.
+    pub(crate) function: Option<NodeIdx>,
     pub(crate) advice: Option<String>,
 }
 
@@ -107,6 +109,7 @@ impl Draft {
             pattern: None,
             swells: false,
             evidence: Vec::new(),
+            function: None,
             advice: None,
         }
     }
@@ -153,6 +156,7 @@ pub(crate) fn draft_evidence(scene: &Scene<'_>, earlier: &[Census]) -> Vec<Draft
             _ => (Verdict::None, Confidence::Low),
         };
         draft.evidence.push(one.words);
+        draft.function = one.function;
         draft.advice = Some(one.advice);
         drafts.push(draft);
     }
@@ -200,8 +204,11 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
         match home {
             Some(home) => {
                 let is_news = draft.detector != "growth" || draft.place.node == home.place.node;
-                if is_news && draft.detector != home.detector && home.detector == "growth" {
+                // Who names a cause goes before who describes.
+                let is_closer = detectors::rank(draft.detector) < detectors::rank(home.detector);
+                if is_news && is_closer {
                     home.detector = draft.detector;
+                    home.function = draft.function.or(home.function);
                     home.advice = draft.advice.or(home.advice.take());
                 }
                 for words in draft.evidence {
@@ -234,9 +241,10 @@ fn is_in_step(scene: &Scene<'_>, example: NodeIdx, node: NodeIdx) -> bool {
 }
 
 fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
-    let Draft { verdict, confidence, detector, place, example, series, pattern, swells, .. } = draft;
+    let Draft { verdict, confidence, detector, place, example, series, pattern, swells, function, .. } = draft;
     let class = scene.class_words(example);
-    let location = locate(scene, example, &place);
+    let known = function.and_then(|function| scene.location(function, LocationRole::Function));
+    let location = known.or_else(|| locate(scene, example, &place));
     let package = location.as_ref().and_then(|location| package_of(&location.script));
     let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
     let retained: Vec<u64> = series.iter().map(|sums| sums.retained_size).collect();

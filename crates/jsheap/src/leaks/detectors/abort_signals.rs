@@ -43,13 +43,14 @@ fn composed(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
     // Who listens is who composed them.
     let callbacks: Vec<NodeIdx> =
         composed.iter().filter_map(|&signal| first_callback(scene, signal)).collect();
-    let maker = by_place(scene, callbacks).into_iter().next().and_then(|group| group.first().copied());
-    let maker = maker.map(|closure| named(scene, closure));
+    let composer = by_place(scene, callbacks).into_iter().next().and_then(|group| group.first().copied());
+    let maker = composer.map(|closure| named(scene, closure));
     let whose =
         maker.as_ref().map_or(String::new(), |maker| format!(", with listeners made of {}", maker.words));
     let count = composed.len();
     found.push(
         Finding {
+            function: composer,
             detector: NAME,
             holder: common_holder(scene, &composed),
             key: format!("composed {}", maker.map_or(String::new(), |maker| maker.key)),
@@ -82,6 +83,7 @@ fn dependants(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let count = references.len();
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 members: references,
                 holder: fact.to,

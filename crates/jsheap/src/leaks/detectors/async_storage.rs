@@ -43,6 +43,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let store = scene.class_words(stores[0]);
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 holder: common_holder(scene, &keepers),
                 key: format!("{name} {store}"),

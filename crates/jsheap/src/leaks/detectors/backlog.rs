@@ -23,6 +23,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let place = super::collections::place_words(scene, fact.from);
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 members: chunks,
                 holder: fact.to,

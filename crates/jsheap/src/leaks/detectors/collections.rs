@@ -35,6 +35,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let (words, advice) = describe(scene, &place, node, members.len());
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 members,
                 holder: node,
@@ -80,8 +81,11 @@ fn is_runtime(scene: &Scene<'_>, node: NodeIdx) -> bool {
         && path.iter().any(|step| scene.origin_of(step.node) == Some(Origin::Runtime))
 }
 
-fn describe(scene: &Scene<'_>, place: &Accumulation, node: NodeIdx, count: usize) -> (String, String) {
+fn describe(scene: &Scene<'_>, place: &Accumulation, node: NodeIdx, members: usize) -> (String, String) {
     let what = place.kind.words();
+    let count = entry_count(scene, node, place.kind, members);
+    // Assigning and deleting properties leaves no names in the code.
+    let is_dictionary = place.kind == AccumulationKind::Dictionary;
     let users = users(scene, node, place.property.as_deref());
     let fills: Vec<&User> = users.iter().filter(|user| user.fills).collect();
     let empties: Vec<&User> = users.iter().filter(|user| user.empties).collect();
@@ -91,7 +95,7 @@ fn describe(scene: &Scene<'_>, place: &Accumulation, node: NodeIdx, count: usize
         .replace("is a object", "is an object");
     let list =
         |users: &[&User]| users.iter().take(3).map(|user| user.words.as_str()).collect::<Vec<_>>().join(", ");
-    match (fills.is_empty(), empties.is_empty()) {
+    match (fills.is_empty() || is_dictionary, empties.is_empty() || is_dictionary) {
         (true, true) => {
             (head, "Give it a limit or an age: an LRU cache, a queue with a length, a sweep".to_owned())
         }
@@ -156,5 +160,34 @@ fn users(scene: &Scene<'_>, node: NodeIdx, property: Option<&str>) -> Vec<User> 
 
 /// Where something is, in a few words: owner and property.
 pub(super) fn place_words(scene: &Scene<'_>, node: NodeIdx) -> String {
-    naming::accumulation(scene, node, None, false).name
+    let own = naming::accumulation(scene, node, None, false).name;
+    // `Promise` and `Writable` name themselves and not where they are.
+    let is_class = own == scene.heap.snapshot.raw_name_text(node).to_string_lossy();
+    let Some((holder, edge)) = scene.holder(node).filter(|_| is_class) else { return own };
+    match scene.heap.snapshot.edge_type(edge) {
+        EdgeType::Property => {
+            let property = String::from_utf8_lossy(&scene.heap.edge_text(edge)).into_owned();
+            format!("{}.{property}", naming::accumulation(scene, holder, Some(edge), false).name)
+        }
+        EdgeType::Context => String::from_utf8_lossy(&scene.heap.edge_text(edge)).into_owned(),
+        _ => own,
+    }
+}
+
+/// Entries of a Map: V8 lists key, value and a link one after the other, and numbers are no edges.
+fn entry_count(scene: &Scene<'_>, node: NodeIdx, kind: AccumulationKind, members: usize) -> usize {
+    let snapshot = &scene.heap.snapshot;
+    let Some(table) = scene.internal(node, "table").filter(|_| kind == AccumulationKind::Map) else { return members };
+    let numbers = snapshot.edges(table).filter_map(|edge| {
+        let name = snapshot.edge_name(edge)?;
+        let text = std::str::from_utf8(snapshot.strings.get(name).as_bytes()).ok()?;
+        let at: u64 = text.parse().ok()?;
+        (!super::findings::is_oddball(scene.heap, snapshot.edge_to(edge))).then_some(at)
+    });
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    let Some(&first) = numbers.first() else { return members };
+    numbers.iter_mut().for_each(|at| *at = (*at - first) / 3);
+    numbers.dedup();
+    numbers.len()
 }

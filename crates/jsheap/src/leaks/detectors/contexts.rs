@@ -75,6 +75,7 @@ fn row(scene: &Scene<'_>, scope: NodeIdx, contexts: &[NodeIdx]) -> Option<Eviden
     let count = held.len();
     Some(
         Finding {
+            function: None,
             detector: NAME,
             holder: outermost,
             key: format!("row {variable} {}", maker.map_or(String::new(), |maker| maker.key)),
@@ -113,6 +114,7 @@ fn variable(scene: &Scene<'_>, contexts: &[NodeIdx]) -> Option<Evidence> {
     let by = maker.as_ref().map_or_else(|| "closures".to_owned(), |maker| maker.words.clone());
     Some(
         Finding {
+            function: None,
             detector: NAME,
             holder: super::findings::common_holder(scene, contexts),
             key: format!("variable {variable} {}", maker.map_or(String::new(), |maker| maker.key)),

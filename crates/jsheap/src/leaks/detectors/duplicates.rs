@@ -23,6 +23,17 @@ const SHOWN: usize = 40;
 pub(crate) fn strings(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
     let heap = scene.heap;
     let mut groups = duplicate_strings(heap);
+    // A text in pieces begins like each of its pieces: these are no copies.
+    let is_piece =
+        |node: NodeIdx| heap.snapshot.node_type(heap.dominator(node)) == NodeType::CONCATENATED_STRING;
+    for group in &mut groups {
+        let before = group.nodes.len();
+        group.nodes.retain(|&node| !is_piece(node));
+        if group.nodes.len() < before {
+            let size = group.nodes.iter().skip(1).map(|&node| heap.shallow_size(node));
+            group.wasted = size.fold(0, u64::saturating_add);
+        }
+    }
     groups.retain(|group| group.wasted >= WORTH && group.nodes.len() >= MANY);
     groups.sort_by(|a, b| b.wasted.cmp(&a.wasted).then_with(|| a.text.cmp(&b.text)));
     for group in groups.into_iter().take(MOST) {
@@ -32,6 +43,7 @@ pub(crate) fn strings(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let perhaps = if group.may_differ { " (by its first 1024 characters)" } else { "" };
         found.push(
             Finding {
+            function: None,
                 detector: STRINGS,
                 holder: common_holder(scene, &group.nodes),
                 key: shown.clone(),
@@ -112,6 +124,7 @@ pub(crate) fn objects(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let shape = String::from_utf8_lossy(&heap.node_name(nodes[0])).into_owned();
         found.push(
             Finding {
+            function: None,
                 detector: OBJECTS,
                 holder: common_holder(scene, &nodes),
                 key: shape.clone(),

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use twinheap_snapshot::{EdgeType, NodeIdx, NodeType};
 
-use crate::leaks::{Evidence, LocationRole, Scene, Strength};
+use crate::leaks::{Evidence, LocationRole, Scene, Strength, naming};
 
 /// What a detector says of some objects. The sums are worked out here.
 pub(super) struct Finding {
@@ -17,6 +17,8 @@ pub(super) struct Finding {
     pub(super) words: String,
     pub(super) advice: String,
     pub(super) strength: Strength,
+    /// The function to look at, if it is known better than from where the objects are.
+    pub(super) function: Option<NodeIdx>,
 }
 
 impl Finding {
@@ -37,6 +39,7 @@ impl Finding {
             words: self.words,
             advice: self.advice,
             strength: self.strength,
+            function: self.function,
         };
         let mut open_until = 0;
         for node in members {
@@ -54,6 +57,9 @@ impl Finding {
 /// The program's object that all of `members` go through: their nearest common dominator, or if that is none of the
 /// program's, what holds one of them.
 pub(super) fn common_holder(scene: &Scene<'_>, members: &[NodeIdx]) -> NodeIdx {
+    if let Some(owner) = owner_of_most(scene, members) {
+        return owner;
+    }
     let tree = &scene.heap.dominators;
     let positions = members.iter().map(|node| tree.position(node.0));
     let Some((first, last)) = positions.fold(None, |ends: Option<(usize, usize)>, at| {
@@ -81,6 +87,21 @@ pub(super) fn common_holder(scene: &Scene<'_>, members: &[NodeIdx]) -> NodeIdx {
         }
         _ => at,
     }
+}
+
+/// Members that are asked for what holds them.
+const SAMPLE: usize = 1000;
+
+/// The object that holds most of `members` itself: they are in one collection, and a few are held elsewhere as well.
+fn owner_of_most(scene: &Scene<'_>, members: &[NodeIdx]) -> Option<NodeIdx> {
+    let mut owners: FxHashMap<NodeIdx, usize> = FxHashMap::default();
+    let asked = members.len().min(SAMPLE);
+    for (holder, _) in members.iter().take(SAMPLE).filter_map(|&member| scene.holder(member)) {
+        *owners.entry(naming::owner(scene, holder)).or_default() += 1;
+    }
+    let (owner, count) = owners.into_iter().max_by_key(|&(owner, count)| (count, std::cmp::Reverse(owner)))?;
+    let is_object = scene.heap.snapshot.node_type(owner) == NodeType::OBJECT;
+    (is_object && count >= 2 && count * 2 > asked).then_some(owner)
 }
 
 /// A function for a sentence, `flush() at queue.js:12`, and for a key with its whole path.

@@ -114,6 +114,7 @@ pub(super) fn report(
     let of_all = if count == total { String::new() } else { format!(" of {total}") };
     found.push(
         Finding {
+            function: Some(example),
             detector,
             holder: list,
             key: format!("{class} {event} {}", maker.key),

@@ -52,6 +52,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let count = series.len();
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 members: series.into_iter().map(|(entry, _)| entry).collect(),
                 holder: fact.to,

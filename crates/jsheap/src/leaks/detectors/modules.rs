@@ -1,10 +1,11 @@
 //! Modules that are there more than once: evaluated again and again, or installed in several places.
 
-use rustc_hash::FxHashMap;
-use twinheap_snapshot::{NodeIdx, NodeType};
+use rustc_hash::{FxHashMap, FxHashSet};
+use twinheap_snapshot::{NodeIdx, NodeType, StringId};
 
 use super::findings::{Finding, common_holder};
 use super::survey::Word;
+use crate::leaks::code::Origin;
 use crate::leaks::{Evidence, Scene, Strength};
 
 pub(crate) const NAME: &str = "module-copies";
@@ -23,10 +24,15 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
     }
     let mut files: Vec<_> = files.into_iter().filter(|(_, modules)| modules.len() >= MANY).collect();
     files.sort_by_key(|(file, modules)| (std::cmp::Reverse(modules.len()), *file));
+    if files.is_empty() {
+        return;
+    }
+    let loader = loader(scene);
     for (file, modules) in files {
         let file = String::from_utf8_lossy(file).into_owned();
         found.push(
             Finding {
+            function: loader,
                 detector: NAME,
                 holder: common_holder(scene, &modules),
                 key: file.clone(),
@@ -40,4 +46,19 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
             .evidence(scene),
         );
     }
+}
+
+/// The function that deletes from `require.cache`: it mentions both names of `delete require.cache[require.resolve(…)]`.
+fn loader(scene: &Scene<'_>) -> Option<NodeIdx> {
+    let snapshot = &scene.heap.snapshot;
+    let mentions = |names: &FxHashSet<StringId>, wanted: &[u8]| {
+        names.iter().any(|&name| snapshot.strings.get(name).as_bytes() == wanted)
+    };
+    let functions = scene.functions().iter();
+    let mut loaders = functions.filter(|(function, said)| {
+        scene.origin_of(function.closure) == Some(Origin::Program)
+            && mentions(&said.names, b"cache")
+            && mentions(&said.names, b"resolve")
+    });
+    loaders.next().map(|(function, _)| function.closure)
 }

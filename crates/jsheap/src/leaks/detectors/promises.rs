@@ -43,6 +43,7 @@ fn reactions(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let place = super::collections::place_words(scene, promise);
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 members: list,
                 holder: promise,
@@ -100,6 +101,7 @@ fn frames(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let count = group.len();
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 holder: common_holder(scene, &group),
                 key: format!("frames {}", name.key),

@@ -45,6 +45,7 @@ pub(crate) fn buffers(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let pool = if from_pool { ", each of them a whole pool of Node.js" } else { "" };
         found.push(
             Finding {
+            function: None,
                 detector: BUFFERS,
                 holder,
                 key: place.clone(),
@@ -73,6 +74,7 @@ pub(crate) fn strings(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let place = place_words(scene, holder);
         found.push(
             Finding {
+            function: None,
                 detector: STRINGS,
                 holder,
                 key: place.clone(),
@@ -106,6 +108,7 @@ pub(crate) fn ropes(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let size = heap.retained_size(rope);
         found.push(
             Finding {
+            function: None,
                 detector: ROPES,
                 holder: rope,
                 key: place.clone(),

@@ -53,6 +53,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let what = scene.class_words(over[0]);
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 holder: common_holder(scene, &over),
                 key: what.clone(),

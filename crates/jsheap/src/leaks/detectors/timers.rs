@@ -37,6 +37,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let count = timers.len();
         found.push(
             Finding {
+            function: Some(group[0]),
                 detector: NAME,
                 holder: common_holder(scene, &timers),
                 key: format!("{call} {}", function.key),

@@ -56,6 +56,7 @@ fn references(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let place = super::collections::place_words(scene, holder);
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 holder,
                 key: format!("empty {place}"),
@@ -99,6 +100,7 @@ fn registries(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let place = super::collections::place_words(scene, registry);
         found.push(
             Finding {
+            function: None,
                 detector: NAME,
                 holder: common_holder(scene, &targets),
                 key: format!("trapped {place}"),
