@@ -53,6 +53,8 @@ struct Fault {
     lines: RangeInclusive<u64>,
     /// The detector that knows this kind of leak, if there is one.
     detector: Option<String>,
+    /// Words of the evidence, where another detector adds to it.
+    evidence: Option<String>,
 }
 
 /// What `twinheap leaks` says of a program.
@@ -96,7 +98,11 @@ fn check(node: &str) {
     assert!(missed.len() * 10 <= leaky, "{} of {leaky} leaks missed:\n{}", missed.len(), missed.join("\n"));
     let unknown = rows(&|program, answer| program.fault.is_some() && !answer.knows_detector);
     let names = unknown.join("\n");
-    assert!(unknown.len() * 10 <= leaky, "{} of {leaky} leaks without their detector:\n{names}", unknown.len());
+    assert!(
+        unknown.len() * 10 <= leaky,
+        "{} of {leaky} leaks without their detector:\n{names}",
+        unknown.len()
+    );
 }
 
 /// Runs a program and asks for the verdict.
@@ -125,7 +131,8 @@ fn answer(program: &Program, document: &Value) -> Answer {
             let is_place = script.trim_start_matches("file://") == file && fault.lines.contains(&line);
             let detector = fault.detector.as_deref();
             let says = |suspect: &Value| detector.is_none_or(|name| suspect["detector"] == name);
-            (verdict == "leak" && is_place, says(first))
+            let words = fault.evidence.as_deref().unwrap_or_default();
+            (verdict == "leak" && is_place, says(first) && first["evidence"].to_string().contains(words))
         }
     };
     let base = script.rsplit('/').next().unwrap_or_default().to_owned();
@@ -166,7 +173,8 @@ fn fault(path: &Path) -> Fault {
     let lines = line_of("// fault {")..=line_of("// } fault");
     let expect = source.lines().find_map(|line| line.strip_prefix("// expect: ")).expect("what is expected");
     let expect: Value = serde_json::from_str(expect).expect("JSON");
-    Fault { lines, detector: expect["detector"].as_str().map(str::to_owned) }
+    let text = |name: &str| expect[name].as_str().map(str::to_owned);
+    Fault { lines, detector: text("detector"), evidence: text("evidence") }
 }
 
 fn gallery() -> PathBuf {
@@ -175,10 +183,7 @@ fn gallery() -> PathBuf {
 }
 
 fn node_binary(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/oracle/node_modules")
-        .join(name)
-        .join("bin/node")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/oracle/node_modules").join(name).join("bin/node")
 }
 
 /// Without the caller's environment: a snapshot of Node contains all of it.

@@ -1,6 +1,6 @@
 'use strict';
 // Parsed reports, each with its own copy of the same texts.
-// expect: {"detector": "duplicate-strings"}
+// expect: {"detector": "cache", "evidence": "one copy would save"}
 
 const ladder = require('../ladder.cjs');
 

@@ -42,10 +42,10 @@ const RANKS: &[&str] = &[
     slices::STRINGS,
     slices::ROPES,
     sparse::NAME,
-    duplicates::STRINGS,
-    duplicates::OBJECTS,
     contexts::NAME,
     collections::NAME,
+    duplicates::STRINGS,
+    duplicates::OBJECTS,
 ];
 
 /// Where a detector stands among them; growth alone, without a detector, comes last.

@@ -11,6 +11,7 @@ use crate::leaks::naming::accumulation;
 use crate::leaks::place::locate;
 use crate::leaks::scene::Scene;
 use crate::leaks::signature::signature;
+use crate::leaks::steps::NO_STEP;
 use crate::leaks::{Accumulation, Confidence, LocationRole, Pattern, Strength, Suspect, Verdict};
 use twinheap_trend::trend;
 
@@ -199,7 +200,10 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
                 && dominates(other.place.node, draft.place.node)
                 && other.place.node != draft.place.node
                 && is_in_step(scene, other.example, draft.place.node);
-            same_place || is_inside
+            // The same objects, though a detector may say more of where they are.
+            let step = scene.steps.of(draft.example);
+            let same_objects = step != NO_STEP && scene.steps.of(other.example) == step;
+            same_place || same_objects || is_inside
         });
         match home {
             Some(home) => {
@@ -241,7 +245,8 @@ fn is_in_step(scene: &Scene<'_>, example: NodeIdx, node: NodeIdx) -> bool {
 }
 
 fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
-    let Draft { verdict, confidence, detector, place, example, series, pattern, swells, function, .. } = draft;
+    let Draft { verdict, confidence, detector, place, example, series, pattern, swells, function, .. } =
+        draft;
     let class = scene.class_words(example);
     let known = function.and_then(|function| scene.location(function, LocationRole::Function));
     let location = known.or_else(|| locate(scene, example, &place));

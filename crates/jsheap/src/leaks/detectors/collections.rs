@@ -35,7 +35,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let (words, advice) = describe(scene, &place, node, members.len());
         found.push(
             Finding {
-            function: None,
+                function: None,
                 detector: NAME,
                 members,
                 holder: node,
@@ -177,7 +177,9 @@ pub(super) fn place_words(scene: &Scene<'_>, node: NodeIdx) -> String {
 /// Entries of a Map: V8 lists key, value and a link one after the other, and numbers are no edges.
 fn entry_count(scene: &Scene<'_>, node: NodeIdx, kind: AccumulationKind, members: usize) -> usize {
     let snapshot = &scene.heap.snapshot;
-    let Some(table) = scene.internal(node, "table").filter(|_| kind == AccumulationKind::Map) else { return members };
+    let Some(table) = scene.internal(node, "table").filter(|_| kind == AccumulationKind::Map) else {
+        return members;
+    };
     let numbers = snapshot.edges(table).filter_map(|edge| {
         let name = snapshot.edge_name(edge)?;
         let text = std::str::from_utf8(snapshot.strings.get(name).as_bytes()).ok()?;

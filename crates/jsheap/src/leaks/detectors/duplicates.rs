@@ -124,7 +124,7 @@ pub(crate) fn objects(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let shape = String::from_utf8_lossy(&heap.node_name(nodes[0])).into_owned();
         found.push(
             Finding {
-            function: None,
+                function: None,
                 detector: OBJECTS,
                 holder: common_holder(scene, &nodes),
                 key: shape.clone(),

@@ -99,7 +99,8 @@ fn owner_of_most(scene: &Scene<'_>, members: &[NodeIdx]) -> Option<NodeIdx> {
     for (holder, _) in members.iter().take(SAMPLE).filter_map(|&member| scene.holder(member)) {
         *owners.entry(naming::owner(scene, holder)).or_default() += 1;
     }
-    let (owner, count) = owners.into_iter().max_by_key(|&(owner, count)| (count, std::cmp::Reverse(owner)))?;
+    let (owner, count) =
+        owners.into_iter().max_by_key(|&(owner, count)| (count, std::cmp::Reverse(owner)))?;
     let is_object = scene.heap.snapshot.node_type(owner) == NodeType::OBJECT;
     (is_object && count >= 2 && count * 2 > asked).then_some(owner)
 }

@@ -101,7 +101,7 @@ fn frames(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let count = group.len();
         found.push(
             Finding {
-            function: None,
+                function: None,
                 detector: NAME,
                 holder: common_holder(scene, &group),
                 key: format!("frames {}", name.key),

@@ -45,7 +45,7 @@ pub(crate) fn buffers(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
         let pool = if from_pool { ", each of them a whole pool of Node.js" } else { "" };
         found.push(
             Finding {
-            function: None,
+                function: None,
                 detector: BUFFERS,
                 holder,
                 key: place.clone(),
@@ -110,7 +110,7 @@ pub(crate) fn ropes(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
             Finding {
             function: None,
                 detector: ROPES,
-                holder: rope,
+                holder: scene.holder(rope).map_or(rope, |(holder, _)| naming::owner(scene, holder)),
                 key: place.clone(),
                 words: format!(
                     "the text in {place} is in {} pieces, {} of which {} are for the pieces themselves",

@@ -40,7 +40,7 @@ fn with_holes(scene: &Scene<'_>, array: NodeIdx) -> Option<(u64, Evidence)> {
     let size = room(scene, array).unwrap_or(0);
     let members: Vec<NodeIdx> = super::findings::elements(scene, array).collect();
     let evidence = Finding {
-            function: None,
+        function: None,
         detector: NAME,
         members,
         holder: array,
