@@ -139,14 +139,11 @@ fn by_owner(scene: &Scene<'_>, mut pinned: Vec<(NodeIdx, u64)>) -> Vec<(NodeIdx,
     for (node, size) in pinned {
         let Some((holder, _)) = scene.holder(node) else { continue };
         let mut owner = naming::owner(scene, holder);
-        // An entry of a collection is a plain object more often than not: go on to what it is in.
+        // What an entry of a collection holds is counted with the collection.
         for _ in 0..2 {
-            if owners.contains_key(&owner) || scene.heap.snapshot.edges(owner).len() > 30 {
-                break;
-            }
             match scene.holder(owner) {
-                Some((above, _)) if scene.heap.dominator(owner) == above => {
-                    owner = naming::owner(scene, above)
+                Some((above, _)) if !is_collection(scene, owner) && scene.heap.dominator(owner) == above => {
+                    owner = naming::owner(scene, above);
                 }
                 _ => break,
             }
@@ -163,4 +160,11 @@ fn by_owner(scene: &Scene<'_>, mut pinned: Vec<(NodeIdx, u64)>) -> Vec<(NodeIdx,
     owners.sort_by_key(|(owner, _, size)| (std::cmp::Reverse(*size), *owner));
     owners.truncate(20);
     owners
+}
+
+fn is_collection(scene: &Scene<'_>, node: NodeIdx) -> bool {
+    let snapshot = &scene.heap.snapshot;
+    snapshot.edges(node).len() > 30
+        || snapshot.raw_name_text(node).as_bytes() == b"Array"
+        || scene.internal(node, "table").is_some()
 }
