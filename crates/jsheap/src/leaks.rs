@@ -195,6 +195,8 @@ pub struct Evidence {
     pub advice: String,
     /// How much it says by itself.
     pub strength: Strength,
+    /// The function to look at, if the detector knows better than what follows from where the objects are.
+    pub function: Option<NodeIdx>,
 }
 
 /// Something that leaks or may leak. Series have a number for each dump, oldest first; sizes are bytes.

@@ -193,15 +193,17 @@ impl<'a> Code<'a> {
             }
         }
         while let Some((node, depth)) = work.pop() {
-            for edge in snapshot.edges(node) {
+            // Lists of dependent code are weak, and lead to the code of others.
+            let strong = snapshot.edges(node).filter(|&edge| snapshot.edge_type(edge) != EdgeType::Weak);
+            for edge in strong {
                 let to = snapshot.edge_to(edge);
                 if snapshot.node_type(to).is_string() {
                     mentions.names.insert(snapshot.raw_name(to));
                     continue;
                 }
-                let is_other_function = snapshot
-                    .edge_name(edge)
-                    .is_some_and(|name| matches!(snapshot.strings.get(name).as_bytes(), b"map" | b"shared"));
+                let is_other_function = snapshot.edge_name(edge).is_some_and(|name| {
+                    matches!(snapshot.strings.get(name).as_bytes(), b"map" | b"shared" | b"dependent_code")
+                });
                 // An inner function is another one, and has names of its own.
                 if is_other_function || self.follow(to, "name_or_scope_info").is_some() {
                     continue;

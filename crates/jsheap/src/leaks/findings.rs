@@ -11,7 +11,8 @@ use crate::leaks::naming::{Holding, accumulation};
 use crate::leaks::place::locate;
 use crate::leaks::scene::Scene;
 use crate::leaks::signature::signature;
-use crate::leaks::{Accumulation, Confidence, Pattern, Strength, Suspect, Verdict};
+use crate::leaks::steps::NO_STEP;
+use crate::leaks::{Accumulation, Confidence, LocationRole, Pattern, Strength, Suspect, Verdict};
 use twinheap_trend::trend;
 
 /// Suspects that are compared with each other: each with each.
@@ -88,6 +89,8 @@ pub(crate) struct Draft {
     /// True if not the number but the size of the objects grows.
     pub(crate) swells: bool,
     pub(crate) evidence: Vec<String>,
+    /// The function to look at, if a detector knows it.
+    pub(crate) function: Option<NodeIdx>,
     pub(crate) advice: Option<String>,
 }
 
@@ -111,6 +114,7 @@ impl Draft {
             pattern: None,
             swells: false,
             evidence: Vec::new(),
+            function: None,
             advice: None,
         }
     }
@@ -158,6 +162,7 @@ pub(crate) fn draft_evidence(scene: &Scene<'_>, earlier: &[Census]) -> Vec<Draft
             _ => (Verdict::None, Confidence::Low),
         };
         draft.evidence.push(one.words);
+        draft.function = one.function;
         draft.advice = Some(one.advice);
         drafts.push(draft);
     }
@@ -201,13 +206,19 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
                 && dominates(other.place.node, draft.place.node)
                 && other.place.node != draft.place.node
                 && is_in_step(scene, other.example, draft.place.node);
-            same_place || is_inside
+            // The same objects, though a detector may say more of where they are.
+            let step = scene.steps.of(draft.example);
+            let same_objects = step != NO_STEP && scene.steps.of(other.example) == step;
+            same_place || same_objects || is_inside
         });
         match home {
             Some(home) => {
                 let is_news = draft.detector != "growth" || draft.place.node == home.place.node;
-                if is_news && draft.detector != home.detector && home.detector == "growth" {
+                // Who names a cause goes before who describes.
+                let is_closer = detectors::rank(draft.detector) < detectors::rank(home.detector);
+                if is_news && is_closer {
                     home.detector = draft.detector;
+                    home.function = draft.function.or(home.function);
                     home.advice = draft.advice.or(home.advice.take());
                 }
                 for words in draft.evidence {
@@ -240,13 +251,15 @@ fn is_in_step(scene: &Scene<'_>, example: NodeIdx, node: NodeIdx) -> bool {
 }
 
 fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
-    let Draft { verdict, confidence, detector, place, example, series, pattern, swells, .. } = draft;
+    let Draft { verdict, confidence, detector, place, example, series, pattern, swells, function, .. } =
+        draft;
     let class = scene.class_words(example);
     let mut path = scene.path(example);
     if path.len() > LONG_PATH {
         path = scene.path(place.node);
     }
-    let location = locate(scene, example, &place);
+    let known = function.and_then(|function| scene.location(function, LocationRole::Function));
+    let location = known.or_else(|| locate(scene, example, &place));
     let package = location.as_ref().and_then(|location| package_of(&location.script));
     let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
     let retained: Vec<u64> = series.iter().map(|sums| sums.retained_size).collect();

@@ -6,6 +6,7 @@ use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType};
 
 use crate::heap::Heap;
 use crate::leaks::code::{Code, Function, Mentions, Origin};
+use crate::leaks::detectors::survey::Survey;
 use crate::leaks::steps::Steps;
 use crate::leaks::ways::Ways;
 use crate::leaks::{Location, LocationRole};
@@ -19,6 +20,7 @@ pub struct Scene<'a> {
     pub(crate) ways: Ways,
     pub(crate) steps: Steps,
     functions: OnceCell<Vec<(Function, Mentions)>>,
+    survey: OnceCell<Survey>,
 }
 
 impl<'a> Scene<'a> {
@@ -27,7 +29,7 @@ impl<'a> Scene<'a> {
         let code = Code::new(heap);
         let ways = Ways::new(heap, &code);
         let steps = Steps::new(heap, &code, &ways);
-        Scene { heap, code, ways, steps, functions: OnceCell::new() }
+        Scene { heap, code, ways, steps, functions: OnceCell::new(), survey: OnceCell::new() }
     }
 
     /// A path to `node` from the root, through the program's own objects where there is one; empty if there is none.
@@ -76,6 +78,16 @@ impl<'a> Scene<'a> {
             function: Some(name).filter(|name| !name.is_empty()),
             role,
         })
+    }
+
+    /// Where the names stand that detectors begin with.
+    pub(crate) fn survey(&self) -> &Survey {
+        self.survey.get_or_init(|| Survey::new(self.heap))
+    }
+
+    /// The function that a bound function calls in the end; others are themselves.
+    pub(crate) fn unbound(&self, closure: NodeIdx) -> NodeIdx {
+        self.code.unbound(closure)
     }
 
     /// The functions of the program and its packages, and what they mention.

@@ -129,7 +129,7 @@ impl Drawing {
         let extra = if self.has_extra_native_bytes { r#","extra_native_bytes":0"# } else { "" };
         let text = format!(
             r#"{{"snapshot":{{"meta":{{"node_fields":["type","name","id","self_size","edge_count","detachedness"],
-"node_types":[["hidden","array","string","object","code","closure","regexp","number","native","synthetic","concatenated string"]],
+"node_types":[["hidden","array","string","object","code","closure","regexp","number","native","synthetic","concatenated string","sliced string"]],
 "edge_fields":["type","name_or_index","to_node"],
 "edge_types":[["context","element","property","internal","hidden","shortcut","weak"]],
 "location_fields":["object_index","script_id","line","column"]}},
