@@ -24,6 +24,7 @@ mod npm;
 mod problem;
 mod symbolizer;
 mod symtab;
+pub mod v8;
 
 pub use demangle::demangle;
 pub use files::{Bytes, Files, Store};
