@@ -31,6 +31,7 @@ mod session;
 mod sys;
 mod thread;
 mod trail;
+mod v8;
 mod walk;
 
 pub use session::{library_loaded, real_function};

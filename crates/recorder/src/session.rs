@@ -12,7 +12,7 @@ use twinheap_wire::{
 
 use crate::real;
 use crate::sys;
-use crate::{modules, thread};
+use crate::{modules, thread, v8};
 
 /// The process's part of a recording.
 pub(crate) struct Session {
@@ -309,6 +309,7 @@ fn open_session(header: &'static Header, process: u32, ring: usize) -> bool {
     // SAFETY: a fresh page.
     unsafe { canary.write_volatile(1) };
     let is_tsc = sys::has_invariant_tsc();
+    v8::set(&header.v8);
     let session = Session {
         header,
         process,

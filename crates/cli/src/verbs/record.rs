@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use twinheap_capture::record::{RecordOptions, RecordProgress, Recorded, Wish, record};
+use twinheap_capture::record::{JsNames, RecordOptions, RecordProgress, Recorded, Wish, record};
 
-use crate::args::{Global, RecordArgs};
+use crate::args::{Global, JsNamesArg, RecordArgs};
 use crate::failure::{Failure, check_target};
 use crate::interrupt::{Cooperative, STOP, Termination};
 use crate::output::Output;
@@ -35,7 +35,12 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
         follow: args.follow,
         frames: args.frames,
         duration: args.duration,
-        js_names: !args.no_js_names,
+        js_names: match args.js_names {
+            _ if args.no_js_names => JsNames::None,
+            JsNamesArg::Auto => JsNames::Auto,
+            JsNamesArg::Frames => JsNames::Frames,
+            JsNamesArg::Flags => JsNames::Options,
+        },
         level: LEVEL,
         debug_paths: args.debug_path.clone(),
         sysroot: args.sysroot.clone(),

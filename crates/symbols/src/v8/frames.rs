@@ -20,6 +20,8 @@ pub struct RawFrame {
     pub pc: u64,
     /// Whether it leads to the interpreter; otherwise to code that was compiled for the function.
     pub is_interpreted: bool,
+    /// The word for the function.
+    pub function: u64,
     /// The word for the bytecode, which only interpreter and baseline code keep.
     pub bytecodes: u64,
     /// The word for the place in it, which only the interpreter keeps.
@@ -160,11 +162,23 @@ impl Frames {
             return self.by_pc.get(&frame.pc).copied();
         }
         let shared = match frame.shared {
-            0 => *self.by_bytecodes.get(&frame.bytecodes)?,
+            // The bytecode has to be the frame's, whatever leads to it.
+            0 => match self.by_bytecodes.get(&frame.bytecodes) {
+                Some(shared) => *shared,
+                None => self.shared_of(memory, frame.function)?,
+            },
             shared => shared,
         };
-        let data = self.see(memory, shared)?;
-        self.see_body(memory, shared, data);
+        match self.see(memory, shared) {
+            Some(data) => self.see_body(memory, shared, data),
+            // The process has ended. What was known before still holds.
+            None if !self.is_there(memory, shared) => {
+                if !frame.is_interpreted {
+                    return self.by_pc.get(&frame.pc).copied();
+                }
+            }
+            None => return None,
+        }
         let seen = self.seen.get(&shared)?;
         let function = seen.function;
         let body = seen.body.as_ref();
@@ -201,6 +215,17 @@ impl Frames {
             self.by_pc.insert(frame.pc, number);
         }
         Some(number)
+    }
+
+    /// The `SharedFunctionInfo` of a function as it is now.
+    fn shared_of(&self, memory: &dyn Memory, function: u64) -> Option<u64> {
+        let reader = Reader { memory, layout: &self.layout };
+        reader.word(Pointer::of(function)?.at(self.layout.function_shared as usize))
+    }
+
+    fn is_there(&self, memory: &dyn Memory, object: u64) -> bool {
+        let reader = Reader { memory, layout: &self.layout };
+        Pointer::of(object).is_some_and(|object| reader.word(object.at(0)).is_some())
     }
 
     /// Makes sure that the function is known as it is now; the word that leads to its code.

@@ -14,6 +14,8 @@ const PREFIX: &[u8] = b"v8dbg_";
 /// Offsets are bytes from an object's start; addresses are the file's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
+    /// The build, as the linker marked it.
+    pub build_id: Vec<u8>,
     /// V8's version.
     pub version: (u32, u32),
     /// The interpreter's entry: frames that return to it are those of interpreted functions.
@@ -162,11 +164,11 @@ impl Layout {
             && known.get("off_fp_bytecode_array")? == -32
             && known.get("off_fp_bytecode_offset")? == -40
             && known.get("class_Map__instance_type__uint16_t")? == 12;
-        if !is_usual || !(10..=14).contains(&version.0) {
+        let flags = known.offset(&["class_SharedFunctionInfo__flags__int"])?;
+        if flags % 8 != 0 || !is_usual || !(10..=14).contains(&version.0) {
             return None;
         }
         let is_trusted = known.get("class_BytecodeArray__wrapper__Tagged_BytecodeWrapper_").is_some();
-        let flags = known.offset(&["class_SharedFunctionInfo__flags__int"])?;
         let line_ends = known.offset(&["class_Script__line_ends__Object"])?;
         let has_lazy_positions = known
             .offset(&[
@@ -184,6 +186,7 @@ impl Layout {
         let script_name = known.offset(&["class_Script__name__Object"])?;
         let first_variable = known.offset(&["scopeinfo_idx_first_vars"])?;
         Some(Layout {
+            build_id: elf.build_id()?.to_vec(),
             version,
             interpreter: symbols.interpreter?,
             collectors: symbols.collectors.clone(),
