@@ -34,4 +34,4 @@ mod trail;
 mod v8;
 mod walk;
 
-pub use session::{library_loaded, real_function};
+pub use session::{library_loaded, process_ends, real_function};

@@ -148,11 +148,14 @@ fn known(pc: u64) -> Option<Rule> {
         .iter()
         .rev()
         .find(|entry| (entry.start..entry.end).contains(&pc) && !entry.is_gone.load(Ordering::Relaxed))?;
+    let of_v8 = match entry.path {
+        0 => v8::rule_of_generated(pc + 1),
+        _ => v8::rule(entry.module, pc.wrapping_sub(entry.bias)),
+    };
+    if of_v8.is_some() {
+        return of_v8;
+    }
     Some(match entry.kind {
-        Kind::FramePointers if entry.path == 0 => v8::rule_of_generated(pc + 1).unwrap_or(Rule::FRAME),
-        Kind::FramePointers if entry.module != 0 => {
-            v8::rule(entry.module, pc.wrapping_sub(entry.bias)).unwrap_or(Rule::FRAME)
-        }
         Kind::FramePointers => Rule::FRAME,
         Kind::Tables(tables) => tables.rule(pc).unwrap_or(Rule::FRAME),
     })
@@ -233,13 +236,7 @@ impl Walk {
         };
         let bias = elf.as_ref().map_or(mapping.start.wrapping_sub(mapping.offset), |elf| elf.bias);
         let build_id = elf.as_ref().map_or(&[][..], |elf| elf.build_id);
-        report(&Found {
-            bias,
-            start: mapping.start,
-            end: mapping.end,
-            build_id,
-            path: mapping.path,
-        });
+        report(&Found { bias, start: mapping.start, end: mapping.end, build_id, path: mapping.path });
         let module = if build_id.is_empty() { 0 } else { fingerprint(build_id) };
         let is_gone = AtomicBool::new(false);
         add(Entry { start: mapping.start, end: mapping.end, kind, path, module, bias, is_gone });

@@ -60,6 +60,12 @@ impl Rule {
         )
     }
 
+    /// Whether V8's code has to be looked at by itself.
+    #[inline(always)]
+    pub(crate) fn is_of_v8(self) -> bool {
+        self != Rule::FRAME && self.keeps_frame_pointer()
+    }
+
     #[inline]
     pub(crate) fn base(self) -> Base {
         match self.0 as u8 {

@@ -146,6 +146,15 @@ pub unsafe fn library_loaded() {
     }
 }
 
+/// What the preloaded object does when the process ends by `exit`: the collector may still want to look at functions
+/// that it was told of.
+pub fn process_ends() {
+    let may_wait = || get().header.policy.load(Ordering::Relaxed) == policy::WAIT && is_collector_alive();
+    if current().is_some() && may_wait() {
+        v8::wait_for_reader(2000);
+    }
+}
+
 /// The real function behind one of the hooks; null if there is none.
 pub fn real_function(symbol: &CStr) -> *mut core::ffi::c_void {
     real::next(symbol)

@@ -448,6 +448,7 @@ impl Thread {
         self.has_collected = self.collects;
         self.collects = false;
         if is_over {
+            self.javascript.forget();
             self.hashes.fill(0);
         }
     }
@@ -498,8 +499,10 @@ impl Thread {
             position += 1;
         });
         room.look(session.process, function_shared);
-        for frame in room.frames() {
+        let mut number_of_frame = 0;
+        while let Some(frame) = room.frame(number_of_frame) {
             use record::js;
+            number_of_frame += 1;
             let Some(at) = self.reserve(1 + js::WORDS) else { break };
             // SAFETY: reserved.
             unsafe {
@@ -508,11 +511,16 @@ impl Thread {
                 body.add(js::BYTECODES).write(frame.bytecodes);
                 body.add(js::OFFSET).write(frame.offset);
                 body.add(js::SHARED).write(frame.shared);
-                let which = u64::from(frame.kind) << 48 | u64::from(frame.position) << 32 | u64::from(number);
+                let mut kind = u64::from(frame.kind);
+                if room.is_new(frame.shared) {
+                    kind |= js::IS_NEW;
+                    v8::count_function();
+                }
+                let which = kind << 48 | u64::from(frame.position) << 32 | u64::from(number);
                 publish(at, record::number(record::JS, which));
             }
         }
-        let has_some = !room.frames().is_empty();
+        let has_some = number_of_frame != 0;
         room.give_back();
         has_some
     }

@@ -50,7 +50,8 @@ pub(crate) fn notice() {
 /// Whether frames are to be looked at; then where functions have what tells them.
 pub(crate) fn function_shared() -> Option<u64> {
     let told = told().filter(|told| told.refused.load(Ordering::Relaxed) == 0)?;
-    Some(u64::from(told.function_shared.load(Ordering::Relaxed))).filter(|offset| *offset < ROOM_FOR_FUNCTION - 8)
+    Some(u64::from(told.function_shared.load(Ordering::Relaxed)))
+        .filter(|offset| *offset < ROOM_FOR_FUNCTION - 8)
 }
 
 fn is_within(range: &[AtomicU64; 2], address: u64) -> bool {
@@ -61,6 +62,7 @@ fn is_within(range: &[AtomicU64; 2], address: u64) -> bool {
 /// The rule for an address of a module, less the module's bias.
 pub(crate) fn rule(module: u64, address: u64) -> Option<Rule> {
     let told = told().filter(|told| told.module.load(Ordering::Relaxed) == module)?;
+    // The code of these functions keeps frame pointers, whatever the rest of the module does.
     let is_in = |ranges: &[[AtomicU64; 2]]| ranges.iter().any(|range| is_within(range, address));
     if is_within(&told.interpreter, address) {
         Some(Rule::INTERPRETED)
@@ -134,10 +136,52 @@ unsafe fn read(address: u64) -> u64 {
     unsafe { (address as *const u64).read() }
 }
 
+/// Nanoseconds to wait for the collector at once, and so many times.
+const PAUSE: u32 = 1_000_000;
+
+/// Waits, at most so many milliseconds, until the collector has looked at all functions that it was told of: memory is
+/// about to go that it would look at.
+#[cold]
+pub(crate) fn wait_for_reader(milliseconds: u32) {
+    /// What the collector had read when it was waited for in vain: until it goes on, nobody waits again.
+    static IN_VAIN: AtomicU32 = AtomicU32::new(u32::MAX);
+    let Some(told) = told() else { return };
+    let all = told.functions_told.load(Ordering::Acquire);
+    for _ in 0..milliseconds {
+        let read = told.functions_read.load(Ordering::Acquire);
+        if read == IN_VAIN.load(Ordering::Relaxed) {
+            return;
+        }
+        // Counters may wrap.
+        if all.wrapping_sub(read) as i32 <= 0 || told.refused.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        told.waiting.fetch_add(1, Ordering::SeqCst);
+        sys::wait(&told.functions_read, read, PAUSE);
+        told.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+    IN_VAIN.store(told.functions_read.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// Notes that the collector is told of a function for the first time.
+pub(crate) fn count_function() {
+    if let Some(told) = told() {
+        told.functions_told.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Whether this may be memory of V8's heap, which comes in pieces of this size.
+pub(crate) fn may_be_heap(address: u64, length: u64) -> bool {
+    const PIECE: u64 = 256 << 10;
+    address.is_multiple_of(PIECE) && length >= PIECE
+}
+
 /// Frames of JavaScript that are told of in one stack; deeper ones have no name.
 const FRAMES: usize = 128;
 /// Bytes that are read of a function.
 const ROOM_FOR_FUNCTION: u64 = 64;
+/// Functions that a thread remembers having told of.
+const FUNCTIONS_BITS: u32 = 11;
 
 /// A frame of JavaScript.
 #[derive(Clone, Copy)]
@@ -165,6 +209,8 @@ pub(crate) struct Room {
     frames: [JsFrame; FRAMES],
     remote: [libc::iovec; FRAMES],
     functions: [u64; FRAMES],
+    /// `SharedFunctionInfo`s that were told of, by a hash.
+    known: [u64; 1 << FUNCTIONS_BITS],
 }
 
 impl Room {
@@ -184,6 +230,24 @@ impl Room {
     /// Makes it fit for another thread: the one before may have ended while it had the room.
     pub(crate) fn reset(&mut self) {
         self.is_taken.store(0, Ordering::Relaxed);
+        self.forget();
+    }
+
+    /// Forgets which functions were told of: they may have moved, and others be in their places.
+    pub(crate) fn forget(&mut self) {
+        self.known.fill(0);
+    }
+
+    /// Whether a function is told of for the first time, as far as is remembered.
+    pub(crate) fn is_new(&mut self, shared: u64) -> bool {
+        let slot = (shared.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - FUNCTIONS_BITS)) as usize;
+        let known = self.known.get_mut(slot);
+        shared != 0 && known.is_some_and(|known| core::mem::replace(known, shared) != shared)
+    }
+
+    /// The frame with this number among those that were taken.
+    pub(crate) fn frame(&self, number: usize) -> Option<JsFrame> {
+        self.frames.get(..self.count)?.get(number).copied()
     }
 
     /// Takes a frame of the stack, in order from the innermost.
@@ -249,10 +313,6 @@ impl Room {
             done += read + 1;
         }
     }
-
-    pub(crate) fn frames(&self) -> &[JsFrame] {
-        self.frames.get(..self.count).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
@@ -275,8 +335,15 @@ mod tests {
         room.visit(3, sp, fp, high, rule);
         room.visit(4, fp + 8, fp, high, rule);
         room.look(sys::process(), 0);
-        let found: Vec<_> = room.frames().iter().map(|frame| (u64::from(frame.kind), frame.shared)).collect();
+        let found = (0..).map_while(|number| room.frame(number));
+        let found: Vec<_> = found.map(|frame| (u64::from(frame.kind), frame.shared)).collect();
         assert_eq!(found, expected);
+        for (_, shared) in found {
+            assert_eq!(room.is_new(shared), shared != 0);
+            assert!(!room.is_new(shared));
+            room.forget();
+            assert_eq!(room.is_new(shared), shared != 0);
+        }
         room.give_back();
         assert!(room.take());
     }

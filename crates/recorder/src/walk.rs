@@ -114,8 +114,8 @@ pub(crate) fn walk_again(
         }
         rule = rule_of(thread, frame.pc);
         match how {
-            // What the trail keeps has no mark.
-            Some(Step::Plain) if rule == Rule::INTERPRETED => trail.push_gap(frame.sp),
+            // What the trail leads through is not looked at.
+            Some(Step::Plain) if rule.is_of_v8() => trail.push_gap(frame.sp),
             Some(Step::Plain) => trail.push(frame),
             Some(Step::ByMoreWords { sp }) => {
                 trail.push_gap(sp);

@@ -132,6 +132,13 @@ pub struct V8 {
     pub function_shared: AtomicU32,
     /// Nonzero: what was read made no sense, and frames are no longer looked at.
     pub refused: AtomicU32,
+    /// Functions that the recorder told of for the first time.
+    pub functions_told: AtomicU32,
+    /// Those of them that the collector has looked at. Threads that are about to give memory back wait for it, as a
+    /// futex.
+    pub functions_read: AtomicU32,
+    /// Threads that wait.
+    pub waiting: AtomicU32,
 }
 
 /// Ranges of each kind in [`V8`]; those that are not used are zeros.

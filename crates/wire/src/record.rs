@@ -96,6 +96,8 @@ pub mod js {
     pub const INTERPRETED: u64 = 1;
     /// Compiled code runs the frame.
     pub const COMPILED: u64 = 2;
+    /// Beside the kind: the function was not told of before, and is counted in [`V8`](crate::V8).
+    pub const IS_NEW: u64 = 8;
 }
 
 /// The kind of a record by its first word.

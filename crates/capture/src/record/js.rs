@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustc_hash::FxHashMap;
+use rustix::thread::futex;
 use twinheap_symbols::Files as _;
 use twinheap_symbols::v8::{Frames, Layout, RawFrame, SpotNo};
 use twinheap_wire::{V8, V8_RANGES, fingerprint, record};
@@ -31,6 +32,8 @@ pub(super) struct JsFrames {
     pending: FxHashMap<u32, Vec<(u32, RawFrame)>>,
     /// Modules that were looked at.
     looked: Vec<Vec<u8>>,
+    /// Functions that were told of for the first time since the last stack.
+    told_now: u32,
 }
 
 impl JsFrames {
@@ -43,6 +46,7 @@ impl JsFrames {
             is_refused: false,
             pending: FxHashMap::default(),
             looked: Vec::new(),
+            told_now: 0,
         }
     }
 
@@ -54,13 +58,18 @@ impl JsFrames {
             is_refused: false,
             pending: FxHashMap::default(),
             looked: Vec::new(),
+            told_now: 0,
         }
     }
 
     /// Looks whether a module has V8 in it, and tells the recorder.
     pub(super) fn module(&mut self, path: &[u8], build_id: &[u8], told: &V8) {
         let is_known = self.frames.as_ref().is_some_and(|frames| frames.layout().build_id == build_id);
-        if self.memory.is_none() || is_known || build_id.is_empty() || self.looked.iter().any(|id| id == build_id) {
+        if self.memory.is_none()
+            || is_known
+            || build_id.is_empty()
+            || self.looked.iter().any(|id| id == build_id)
+        {
             return;
         }
         self.looked.push(build_id.to_vec());
@@ -75,9 +84,13 @@ impl JsFrames {
     pub(super) fn frame(&mut self, head: u64, words: [u64; record::js::WORDS]) {
         use record::js;
         let (kind, position, stack) = (head >> 48, (head >> 32 & 0xffff) as u32, head as u32);
+        if kind & js::IS_NEW != 0 {
+            self.told_now += 1;
+        }
         let frame = RawFrame {
             pc: 0,
-            is_interpreted: kind == js::INTERPRETED,
+            is_interpreted: kind & !js::IS_NEW == js::INTERPRETED,
+            is_new: kind & js::IS_NEW != 0,
             function: words[js::FUNCTION],
             bytecodes: words[js::BYTECODES],
             offset: words[js::OFFSET],
@@ -90,6 +103,18 @@ impl JsFrames {
 
     /// The places of a stack's JavaScript frames, by position; ascending. `pc` gives the return address at a position.
     pub(super) fn stack(&mut self, stack: u32, pc: impl Fn(u32) -> u64, told: &V8) -> Vec<(u32, SpotNo)> {
+        let spots = self.find(stack, pc, told);
+        if self.told_now > 0 {
+            told.functions_read.fetch_add(std::mem::take(&mut self.told_now), Ordering::SeqCst);
+            if told.waiting.load(Ordering::SeqCst) != 0 {
+                // Nobody to wake is no error.
+                let _ = futex::wake(&told.functions_read, futex::Flags::empty(), u32::MAX >> 1);
+            }
+        }
+        spots
+    }
+
+    fn find(&mut self, stack: u32, pc: impl Fn(u32) -> u64, told: &V8) -> Vec<(u32, SpotNo)> {
         let Some(mut waiting) = self.pending.remove(&stack) else { return Vec::new() };
         let (Some(frames), Some(memory)) = (&mut self.frames, &self.memory) else { return Vec::new() };
         if self.is_refused {
@@ -174,7 +199,8 @@ fn interpreter(script: &Path) -> Option<OsString> {
     let mut words = line.split_whitespace();
     let program = words.next()?;
     let is_env = Path::new(program).file_name() == Some(OsStr::new("env"));
-    let program = if is_env { words.find(|word| !word.starts_with('-') && !word.contains('='))? } else { program };
+    let program =
+        if is_env { words.find(|word| !word.starts_with('-') && !word.contains('='))? } else { program };
     Some(program.into())
 }
 

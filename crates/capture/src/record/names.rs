@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use twinheap_symbols::{EntryNo, Files, JsKind, Kind, Module as SymbolModule, Options, Resolved, Store, Symbolizer};
+use twinheap_symbols::{
+    EntryNo, Files, JsKind, Kind, Module as SymbolModule, Options, Resolved, Store, Symbolizer,
+};
 use twinheap_trace::heaptrace::Writer;
 use twinheap_trace::{Frame, FrameKind, IpId, ModuleNo};
 

@@ -20,7 +20,9 @@ fn places_of_error(stack: &str) -> Vec<Place> {
     let place = |frame: &str| {
         let place = match frame.strip_suffix(')') {
             // The last pair of brackets; code of eval has one within.
-            Some(_) if frame.contains("(eval at ") => frame[frame.find("(eval at ")? + 1..].strip_suffix(')')?,
+            Some(_) if frame.contains("(eval at ") => {
+                frame[frame.find("(eval at ")? + 1..].strip_suffix(')')?
+            }
             Some(rest) => &rest[rest.rfind('(')? + 1..],
             None => frame,
         };
@@ -41,7 +43,9 @@ fn places_of_stack(stack: &Value) -> Vec<Place> {
     let frames = frames.filter(|frame| frame["kind"] == "js");
     let places = frames.map(|frame| (text(frame, "file"), number(frame, "line"), number(frame, "column")));
     // What allocates a buffer is Node's own JavaScript, which V8's stack begins behind.
-    places.skip_while(|place| place.0.starts_with("node:buffer") || place.0.starts_with("node:internal/buffer")).collect()
+    places
+        .skip_while(|place| place.0.starts_with("node:buffer") || place.0.starts_with("node:internal/buffer"))
+        .collect()
 }
 
 /// Records the script; every place that V8 sees is one that the recording has.

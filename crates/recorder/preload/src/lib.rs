@@ -32,6 +32,15 @@ extern "C" fn loaded() {
 #[unsafe(link_section = ".init_array")]
 static LOADED: extern "C" fn() = loaded;
 
+/// Runs when the program ends by `exit`.
+extern "C" fn ends() {
+    twinheap_recorder::process_ends();
+}
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static ENDS: extern "C" fn() = ends;
+
 /// A stub for a function of one to four arguments: the registers become the arguments behind them.
 macro_rules! stub {
     ($($name:ident($sp:literal, $fp:literal) = $hook:path;)*) => {$(

@@ -26,6 +26,9 @@ pub struct RawFrame {
     pub bytecodes: u64,
     /// The word for the place in it, which only the interpreter keeps.
     pub offset: u64,
+    /// Whether the function may be another one than the frame before with the same `shared` had, since V8 may have
+    /// collected garbage meanwhile.
+    pub is_new: bool,
     /// The function's `SharedFunctionInfo`; 0 if the function could not be looked at, as during garbage collection.
     pub shared: u64,
 }
@@ -65,6 +68,8 @@ pub struct Frames {
     /// Those of `SharedFunctionInfo`s.
     seen: FxHashMap<u64, Seen>,
     scripts: FxHashMap<u64, SeenScript>,
+    /// Spots of frames that were found: bytecode and offset, or return address and 0; then function.
+    known: FxHashMap<(u64, u64, u64, usize), SpotNo>,
     /// Where a bytecode's function was found last, for frames whose function can't be looked at.
     by_bytecodes: FxHashMap<u64, u64>,
     /// The spot of a return address in compiled code, likewise.
@@ -120,6 +125,7 @@ impl Frames {
             same: FxHashMap::default(),
             seen: FxHashMap::default(),
             scripts: FxHashMap::default(),
+            known: FxHashMap::default(),
             by_bytecodes: FxHashMap::default(),
             by_pc: FxHashMap::default(),
             spots: Vec::new(),
@@ -134,7 +140,7 @@ impl Frames {
         &self.layout
     }
 
-    /// Frames that have a spot, and those that have none, of those that were asked about.
+    /// Frames that were found, and those that lead to something else than a function.
     pub fn counts(&self) -> (u64, u64) {
         (self.found, self.refused)
     }
@@ -147,12 +153,13 @@ impl Frames {
         Some(Spot { function: name, script: &function.script, line, column, code })
     }
 
-    /// The place of a frame, which must be of a moment ago: what it leads to is read now.
+    /// The place of a frame, which must be of a moment ago: what it leads to is read now, unless it is known.
     pub fn find(&mut self, memory: &dyn Memory, frame: &RawFrame) -> Option<SpotNo> {
         let spot = self.look_up(memory, frame);
         match spot {
             Some(_) => self.found += 1,
-            None => self.refused += 1,
+            None if frame.shared != 0 && self.is_there(memory, frame.shared) => self.refused += 1,
+            None => {}
         }
         spot
     }
@@ -169,6 +176,14 @@ impl Frames {
             },
             shared => shared,
         };
+        let key = |function| match frame.is_interpreted {
+            true => (frame.bytecodes, frame.offset, shared, function),
+            false => (frame.pc, 0, shared, function),
+        };
+        let known = self.seen.get(&shared).filter(|_| !frame.is_new);
+        if let Some(spot) = known.and_then(|seen| self.known.get(&key(seen.function))) {
+            return Some(*spot);
+        }
         match self.see(memory, shared) {
             Some(data) => self.see_body(memory, shared, data),
             // The process has ended. What was known before still holds.
@@ -209,6 +224,7 @@ impl Frames {
             spots.push((function, line, column, code));
             SpotNo(spots.len() as u32 - 1)
         });
+        self.known.insert(key(function), number);
         if frame.is_interpreted {
             self.by_bytecodes.insert(frame.bytecodes, shared);
         } else {
