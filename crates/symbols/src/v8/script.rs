@@ -88,5 +88,6 @@ fn positions(reader: &Reader<'_>, shared: Pointer) -> Option<SourcePositions> {
         true => reader.code(data)?.2,
         false => reader.bytecode_of(data)?,
     };
-    SourcePositions::decode(&reader.table(reader.field(bytecode, layout.bytecodes.source_positions)?)?)
+    let table = reader.table(reader.field(bytecode, layout.bytecodes.source_positions)?)?;
+    SourcePositions::decode(&table, reader.bytecode(bytecode)?.len())
 }
