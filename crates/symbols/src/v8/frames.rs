@@ -313,7 +313,8 @@ impl Body {
         };
         let instructions = reader.bytecode(bytecodes)?;
         let positions = reader.field(bytecodes, layout.bytecodes.source_positions);
-        let positions = positions.and_then(|table| SourcePositions::decode(&reader.table(table)?, instructions.len()));
+        let positions =
+            positions.and_then(|table| SourcePositions::decode(&reader.table(table)?, instructions.len()));
         let baseline = code.and_then(|(start, end, _)| {
             let table = reader.table(reader.field(data, layout.code.offset_table)?)?;
             Some((start, end, BaselineOffsets::decode(&table, &instructions, &layout.bytecodes.sizes)?))
