@@ -8,8 +8,6 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use twinheap_wire::policy;
-
 use crate::boot;
 use crate::modules;
 use crate::real::{self, Real};
@@ -278,9 +276,8 @@ pub unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
     }
     record(|thread, session| {
         thread.unmap(session, address as u64, length as u64);
-        let may_wait = session.header.policy.load(Ordering::Relaxed) == policy::WAIT;
-        if may_wait && v8::may_be_heap(address as u64, length as u64) {
-            v8::wait_for_reader(1000);
+        if v8::may_be_heap(address as u64, length as u64) {
+            v8::wait_for_reader(session, 1000);
         }
     });
     // SAFETY: the real munmap.

@@ -149,9 +149,8 @@ pub unsafe fn library_loaded() {
 /// What the preloaded object does when the process ends by `exit`: the collector may still want to look at functions
 /// that it was told of.
 pub fn process_ends() {
-    let may_wait = || get().header.policy.load(Ordering::Relaxed) == policy::WAIT && is_collector_alive();
-    if current().is_some() && may_wait() {
-        v8::wait_for_reader(2000);
+    if let Some(session) = current().filter(|_| is_collector_alive()) {
+        v8::wait_for_reader(session, 2000);
     }
 }
 

@@ -426,7 +426,7 @@ impl Thread {
             (even, odd) = (odd, (even ^ pc ^ mark).wrapping_mul(0xff51_afd7_ed55_8ccd));
         });
         if self.collects | self.has_collected {
-            self.after_collection();
+            self.after_collection(session);
         }
         let mut hash = even ^ odd.rotate_left(32);
         hash ^= hash >> 32;
@@ -443,8 +443,13 @@ impl Thread {
 
     /// When V8 has collected old objects, addresses of bytecode may be those of other functions than before.
     #[cold]
-    fn after_collection(&mut self) {
+    #[inline(never)]
+    fn after_collection(&mut self, session: &Session) {
         let is_over = !self.collects;
+        if !is_over && !self.has_collected && session.sample == 0 {
+            // It has just begun, and functions that were told of may be among what it frees.
+            v8::wait_for_reader(session, 50);
+        }
         self.has_collected = self.collects;
         self.collects = false;
         if is_over {

@@ -15,10 +15,11 @@
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use twinheap_wire::V8;
+use twinheap_wire::{V8, policy};
 
 use crate::modules;
 use crate::rules::Rule;
+use crate::session::Session;
 use crate::sys;
 
 /// What the collector tells.
@@ -140,12 +141,13 @@ unsafe fn read(address: u64) -> u64 {
 const PAUSE: u32 = 1_000_000;
 
 /// Waits, at most so many milliseconds, until the collector has looked at all functions that it was told of: memory is
-/// about to go that it would look at.
+/// about to go that it would look at. A program that is not to wait for the collector doesn't.
 #[cold]
-pub(crate) fn wait_for_reader(milliseconds: u32) {
+pub(crate) fn wait_for_reader(session: &Session, milliseconds: u32) {
     /// What the collector had read when it was waited for in vain: until it goes on, nobody waits again.
     static IN_VAIN: AtomicU32 = AtomicU32::new(u32::MAX);
-    let Some(told) = told() else { return };
+    let may_wait = session.header.policy.load(Ordering::Relaxed) == policy::WAIT;
+    let Some(told) = told().filter(|_| may_wait) else { return };
     let all = told.functions_told.load(Ordering::Acquire);
     for _ in 0..milliseconds {
         let read = told.functions_read.load(Ordering::Acquire);

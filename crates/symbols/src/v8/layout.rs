@@ -165,7 +165,7 @@ impl Layout {
             && known.get("off_fp_bytecode_offset")? == -40
             && known.get("class_Map__instance_type__uint16_t")? == 12;
         let flags = known.offset(&["class_SharedFunctionInfo__flags__int"])?;
-        if flags % 8 != 0 || !is_usual || !(10..=14).contains(&version.0) {
+        if !flags.is_multiple_of(8) || !is_usual || !(10..=14).contains(&version.0) {
             return None;
         }
         let is_trusted = known.get("class_BytecodeArray__wrapper__Tagged_BytecodeWrapper_").is_some();
@@ -290,7 +290,7 @@ impl Strings {
 /// Takes `kBytecodeSizes` apart, which is `uint8_t[3][N]`.
 fn sizes(bytes: &[u8]) -> Option<[Vec<u8>; 3]> {
     let count = bytes.len() / 3;
-    if bytes.len() % 3 != 0 || !(100..=256).contains(&count) || bytes.contains(&0) {
+    if !bytes.len().is_multiple_of(3) || !(100..=256).contains(&count) || bytes.contains(&0) {
         return None;
     }
     let part = |at: usize| bytes[at * count..(at + 1) * count].to_vec();
