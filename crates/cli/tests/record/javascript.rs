@@ -95,3 +95,39 @@ fn lines_and_columns_of_baseline_calls_are_those_that_v8_sees() {
         check(version, BASELINE);
     }
 }
+
+/// Functions are made, run once and forgotten, and others get their places: each buffer is that of the function with its
+/// size in the name, or of none.
+#[track_caller]
+fn check_churn(version: u32, options: &[&str]) {
+    let lab = Lab::new();
+    let file = lab.path("a.heaptrace");
+    let (node, script) = (node(version), script("churn.cjs"));
+    let mut command = vec![node.as_os_str(), std::ffi::OsStr::new("--expose-gc")];
+    command.extend(options.iter().map(std::ffi::OsStr::new));
+    command.push(script.as_os_str());
+    let ran = run(&mut lab.recorder(&["--js-names=frames"], &file, &command));
+    assert_eq!((ran.code, ran.stdout.trim()), (Some(0), "600"), "{ran:?}");
+    let summary = Summary::filtered(&file, "keeps_");
+    let mut right = 0;
+    for stack in summary.0["stacks"]["allocations"].as_array().unwrap() {
+        let size = stack["leaked"].as_u64().unwrap();
+        let frames = stack["frames"].as_array().unwrap().iter();
+        let mut names = frames.filter_map(|frame| frame["function"].as_str()?.strip_prefix("keeps_"));
+        // Other allocations under these functions are small.
+        if size < 100_001 {
+            continue;
+        }
+        assert_eq!(names.next(), Some(size.to_string().as_str()), "Node {version} {options:?}: {stack:#}");
+        right += 1;
+    }
+    // How many there are depends on how soon they are looked at.
+    assert!(right >= 100, "Node {version} {options:?}: {right}");
+}
+
+#[test]
+fn a_function_is_never_taken_for_one_that_was_in_its_place() {
+    check_churn(18, &[]);
+    check_churn(22, &["--always-sparkplug"]);
+    check_churn(26, &[]);
+}
