@@ -448,12 +448,15 @@ pub(crate) struct RecordArgs {
     /// Stop recording after this time; the program runs on
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<Duration>,
-    /// Do not ask Node.js for the names of JavaScript functions, which it tells at some cost
-    #[arg(long)]
+    /// No names for JavaScript functions
+    #[arg(long, conflicts_with = "js_names")]
     pub(crate) no_js_names: bool,
     /// When the program exits, stop it for a moment and look which of its blocks nothing points to any more
     #[arg(long, conflicts_with_all = ["sample", "drop"])]
     pub(crate) leak_check: bool,
+    /// Where the names of JavaScript functions come from
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = JsNamesArg::Auto)]
+    pub(crate) js_names: JsNamesArg,
     /// Frames of a stack at most
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) frames: u32,
@@ -463,6 +466,17 @@ pub(crate) struct RecordArgs {
     /// The folder that is the program's /
     #[arg(long, value_name = "DIR")]
     pub(crate) sysroot: Option<PathBuf>,
+}
+
+/// Where the names of JavaScript functions come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum JsNamesArg {
+    /// From their frames if the program is a Node.js that is known, and from V8's options otherwise
+    Auto,
+    /// From their frames: exact lines, and no cost for the program
+    Frames,
+    /// From V8 by --perf-basic-prof and --interpreted-frames-native-stack, at some cost
+    Flags,
 }
 
 /// Bytes, with K, M or G for powers of 1024.

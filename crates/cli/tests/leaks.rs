@@ -1,5 +1,11 @@
 //! `leaks` as a process, on dumps of real programs.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what can't be unwrapped is a failed test, with its place in the message"
+)]
+#![expect(clippy::disallowed_methods, reason = "the dumps are small")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 

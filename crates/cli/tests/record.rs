@@ -16,6 +16,8 @@ mod ends;
 mod files;
 #[path = "record/frames.rs"]
 mod frames;
+#[path = "record/javascript.rs"]
+mod javascript;
 #[path = "record/lab.rs"]
 mod lab;
 #[path = "record/lost.rs"]

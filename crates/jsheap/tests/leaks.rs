@@ -1,5 +1,7 @@
 //! Ladders drawn by hand: what leaks, what only looks like it, and what is said.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a ladder of one dump is what is meant")]
+
 mod drawing;
 
 use drawing::{ARRAY, CLOSURE, CODE, CONTEXT, Drawing, HIDDEN, INTERNAL, OBJECT, PROPERTY, STRING};

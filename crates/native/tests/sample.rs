@@ -85,8 +85,8 @@ fn record(events: &[Event], sample: Option<u64>) -> NativeHeap {
     }
     let mut random = sample.map(Random);
     let mut until = random.as_mut().map_or(0, |random| random.distance(INTERVAL));
-    let mut infos = std::collections::HashMap::new();
-    let mut info_of = std::collections::HashMap::new();
+    let mut infos = rustc_hash::FxHashMap::default();
+    let mut info_of = rustc_hash::FxHashMap::default();
     let mut ms = 0;
     for &event in events {
         match event {

@@ -14,6 +14,7 @@ use crate::real::{self, Real};
 use crate::session::{self, Session};
 use crate::sys;
 use crate::thread::{self, Thread};
+use crate::v8;
 pub use crate::walk::Registers;
 
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
@@ -272,7 +273,12 @@ pub unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
     if function.is_null() {
         return -1;
     }
-    record(|thread, session| thread.unmap(session, address as u64, length as u64));
+    record(|thread, session| {
+        thread.unmap(session, address as u64, length as u64);
+        if v8::may_be_heap(address as u64, length as u64) {
+            v8::wait_for_reader(session, 1000);
+        }
+    });
     // SAFETY: the real munmap.
     unsafe { transmute::<*mut c_void, Munmap>(function)(address, length) }
 }

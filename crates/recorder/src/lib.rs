@@ -33,7 +33,8 @@ mod stacks;
 mod sys;
 mod thread;
 mod trail;
+mod v8;
 mod walk;
 
 pub use exit::exiting;
-pub use session::{library_loaded, real_function};
+pub use session::{library_loaded, process_ends, real_function};

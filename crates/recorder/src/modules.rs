@@ -9,9 +9,12 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
+use twinheap_wire::fingerprint;
+
 use crate::cfi::Tables;
 use crate::maps::{Lines, Mapping};
 use crate::rules::Rule;
+use crate::v8;
 
 const MAX: usize = 4096;
 /// Times that the table is searched anew without finding anything before it is left as it is: code that is made at
@@ -33,6 +36,9 @@ struct Entry {
     kind: Kind,
     /// The module's path, to see whether it is still mapped; 0 for anonymous code.
     path: u64,
+    /// Fingerprint of the module's build id; 0 without one.
+    module: u64,
+    bias: u64,
     is_gone: AtomicBool,
 }
 
@@ -65,6 +71,21 @@ pub(crate) struct Found<'a> {
 #[inline]
 pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
+}
+
+/// Has all threads forget what they derived from addresses.
+pub(crate) fn begin_generation() {
+    GENERATION.fetch_add(1, Ordering::SeqCst);
+}
+
+/// The bias of a module that has this address in its code, less the bias.
+pub(crate) fn bias_of(module: u64, address: u64) -> Option<u64> {
+    let is_there = |entry: &&Entry| {
+        entry.module == module
+            && (entry.start..entry.end).contains(&address.wrapping_add(entry.bias))
+            && !entry.is_gone.load(Ordering::Relaxed)
+    };
+    entries().iter().find(is_there).map(|entry| entry.bias)
 }
 
 /// The rule for a return address; `None` if it can't be told right now. Code that is not known is looked for with
@@ -127,6 +148,13 @@ fn known(pc: u64) -> Option<Rule> {
         .iter()
         .rev()
         .find(|entry| (entry.start..entry.end).contains(&pc) && !entry.is_gone.load(Ordering::Relaxed))?;
+    let of_v8 = match entry.path {
+        0 => v8::rule_of_generated(pc + 1),
+        _ => v8::rule(entry.module, pc.wrapping_sub(entry.bias)),
+    };
+    if of_v8.is_some() {
+        return of_v8;
+    }
     Some(match entry.kind {
         Kind::FramePointers => Rule::FRAME,
         Kind::Tables(tables) => tables.rule(pc).unwrap_or(Rule::FRAME),
@@ -206,14 +234,12 @@ impl Walk {
             Some(tables) if !tables.keeps_frame_pointers() => Kind::Tables(tables),
             _ => Kind::FramePointers,
         };
-        report(&Found {
-            bias: elf.as_ref().map_or(mapping.start.wrapping_sub(mapping.offset), |elf| elf.bias),
-            start: mapping.start,
-            end: mapping.end,
-            build_id: elf.as_ref().map_or(&[], |elf| elf.build_id),
-            path: mapping.path,
-        });
-        add(Entry { start: mapping.start, end: mapping.end, kind, path, is_gone: AtomicBool::new(false) });
+        let bias = elf.as_ref().map_or(mapping.start.wrapping_sub(mapping.offset), |elf| elf.bias);
+        let build_id = elf.as_ref().map_or(&[][..], |elf| elf.build_id);
+        report(&Found { bias, start: mapping.start, end: mapping.end, build_id, path: mapping.path });
+        let module = if build_id.is_empty() { 0 } else { fingerprint(build_id) };
+        let is_gone = AtomicBool::new(false);
+        add(Entry { start: mapping.start, end: mapping.end, kind, path, module, bias, is_gone });
     }
 
     /// Takes in the run of anonymous mappings, if the code in question is there.
@@ -222,7 +248,7 @@ impl Walk {
             && pc.is_some_and(|pc| (start..end).contains(&pc))
         {
             let is_gone = AtomicBool::new(false);
-            add(Entry { start, end, kind: Kind::FramePointers, path: 0, is_gone });
+            add(Entry { start, end, kind: Kind::FramePointers, path: 0, module: 0, bias: 0, is_gone });
         }
     }
 }

@@ -20,10 +20,22 @@ pub(crate) enum Base {
     Signal = 5,
     /// The stack ends here, or how it goes on is not known.
     End = 6,
+    /// As [`Base::Frame`], in a frame of V8's interpreter.
+    Interpreted = 7,
+    /// As [`Base::Frame`], in code that was made for a function of JavaScript.
+    Compiled = 8,
+    /// As [`Base::Frame`], in a function of V8's that collects garbage.
+    Collector = 9,
+    /// Likewise, in one that moves and frees old objects.
+    MajorCollector = 10,
 }
 
 impl Rule {
     pub(crate) const FRAME: Rule = Rule(Base::Frame as u64);
+    pub(crate) const INTERPRETED: Rule = Rule(Base::Interpreted as u64);
+    pub(crate) const COMPILED: Rule = Rule(Base::Compiled as u64);
+    pub(crate) const COLLECTOR: Rule = Rule(Base::Collector as u64);
+    pub(crate) const MAJOR_COLLECTOR: Rule = Rule(Base::MajorCollector as u64);
     pub(crate) const SIGNAL: Rule = Rule(Base::Signal as u64);
     pub(crate) const END: Rule = Rule(Base::End as u64);
     /// Same as no rule: what a fresh cache holds.
@@ -39,6 +51,21 @@ impl Rule {
         }
     }
 
+    /// Whether the code keeps a frame pointer.
+    #[inline(always)]
+    pub(crate) fn keeps_frame_pointer(self) -> bool {
+        matches!(
+            self,
+            Rule::FRAME | Rule::INTERPRETED | Rule::COMPILED | Rule::COLLECTOR | Rule::MAJOR_COLLECTOR
+        )
+    }
+
+    /// Whether V8's code has to be looked at by itself.
+    #[inline(always)]
+    pub(crate) fn is_of_v8(self) -> bool {
+        self != Rule::FRAME && self.keeps_frame_pointer()
+    }
+
     #[inline]
     pub(crate) fn base(self) -> Base {
         match self.0 as u8 {
@@ -47,6 +74,10 @@ impl Rule {
             3 => Base::FramePointer,
             4 => Base::AtFramePointer,
             5 => Base::Signal,
+            7 => Base::Interpreted,
+            8 => Base::Compiled,
+            9 => Base::Collector,
+            10 => Base::MajorCollector,
             _ => Base::End,
         }
     }

@@ -12,7 +12,7 @@ use twinheap_wire::{
 
 use crate::real;
 use crate::sys;
-use crate::{modules, thread};
+use crate::{modules, thread, v8};
 
 /// The process's part of a recording.
 pub(crate) struct Session {
@@ -143,6 +143,14 @@ pub unsafe fn library_loaded() {
         if let Some(thread) = thread::recording() {
             thread.suppressions(text.to_bytes());
         }
+    }
+}
+
+/// What the preloaded object does when the process ends by `exit`: the collector may still want to look at functions
+/// that it was told of.
+pub fn process_ends() {
+    if let Some(session) = current().filter(|_| is_collector_alive()) {
+        v8::wait_for_reader(session, 2000);
     }
 }
 
@@ -309,6 +317,7 @@ fn open_session(header: &'static Header, process: u32, ring: usize) -> bool {
     // SAFETY: a fresh page.
     unsafe { canary.write_volatile(1) };
     let is_tsc = sys::has_invariant_tsc();
+    v8::set(&header.v8);
     let session = Session {
         header,
         process,

@@ -122,6 +122,15 @@ pub(crate) fn thread() -> u32 {
     unsafe { call(libc::SYS_gettid, [0; 6]) as u32 }
 }
 
+/// Reads words of a process, one for each place: bytes that were read, up to the first place that can't be.
+pub(crate) fn read_process(process: u32, from: &[libc::iovec], into: &mut [u64]) -> usize {
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: size_of_val(into) };
+    let arguments = [process as usize, (&raw const local) as usize, 1, from.as_ptr() as usize, from.len(), 0];
+    // SAFETY: the kernel writes within the slice, and reads only what may be read.
+    let read = unsafe { call(libc::SYS_process_vm_readv, arguments) };
+    read.max(0) as usize
+}
+
 /// Whether a thread of this process still runs.
 pub(crate) fn is_alive(process: u32, thread: u32) -> bool {
     // SAFETY: signal 0 only asks.

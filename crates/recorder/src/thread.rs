@@ -11,6 +11,7 @@ use crate::session::{self, Session};
 use crate::stacks::{Bounds, Known};
 use crate::sys;
 use crate::trail::Trail;
+use crate::v8;
 use crate::walk::{self, Registers};
 
 core::arch::global_asm!(
@@ -93,10 +94,15 @@ pub(crate) struct Thread {
     number: u32,
     sequence: u32,
     tid: u32,
+    /// A walk has just met a function of V8's that moves and frees old objects.
+    pub(crate) collects: bool,
+    /// The walk before did.
+    has_collected: bool,
     next_state: *mut Thread,
     stacks: Known,
     pub(crate) rules: RuleCache,
     pub(crate) trail: Trail,
+    javascript: v8::Room,
     /// 1 while the scratch room is in use. A handler that comes in between has to do without.
     is_scratch_taken: AtomicU32,
     scratch: [u8; SCRATCH],
@@ -172,6 +178,7 @@ impl Thread {
         if is_used {
             thread.forget_stacks();
             thread.trail.reset();
+            thread.javascript.reset();
         } else {
             let mut head = STATES.load(Ordering::Acquire);
             loop {
@@ -432,9 +439,12 @@ impl Thread {
         }
         // Two halves in turn, since each multiplication waits for the one before.
         let (mut even, mut odd) = (0x9E37_79B9_7F4A_7C15u64, 0);
-        walk::walk_again(self, caller, session.frames, |pc| {
-            (even, odd) = (odd, (even ^ pc).wrapping_mul(0xff51_afd7_ed55_8ccd));
+        walk::walk_again(self, caller, session.frames, |pc, mark| {
+            (even, odd) = (odd, (even ^ pc ^ mark).wrapping_mul(0xff51_afd7_ed55_8ccd));
         });
+        if self.collects | self.has_collected {
+            self.after_collection(session);
+        }
         let mut hash = even ^ odd.rotate_left(32);
         hash = (hash ^ hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         match self.stacks.get(hash) {
@@ -443,17 +453,36 @@ impl Thread {
         }
     }
 
+    /// When V8 has collected old objects, addresses of bytecode may be those of other functions than before.
+    #[cold]
+    #[inline(never)]
+    fn after_collection(&mut self, session: &Session) {
+        let is_over = !self.collects;
+        if !is_over && !self.has_collected && session.sample == 0 {
+            // It has just begun, and functions that were told of may be among what it frees.
+            v8::wait_for_reader(session, 50);
+        }
+        self.has_collected = self.collects;
+        self.collects = false;
+        if is_over {
+            self.javascript.forget();
+            self.stacks.clear();
+        }
+    }
+
     /// Writes the stack's frames and gives it a number.
     #[cold]
     #[inline(never)]
     fn new_stack(&mut self, session: &Session, caller: Registers, hash: u64) -> u32 {
+        v8::notice();
         let frames = session.frames;
         let mut count = 0usize;
-        walk::walk(self, caller, frames, |_| count += 1);
+        walk::walk(self, caller, frames, |_, _| count += 1);
         let number = session.header.stacks.fetch_add(1, Ordering::Relaxed) + 1;
+        let has_javascript = self.javascript_frames(session, caller, number);
         let Some(at) = self.reserve(1 + count) else { return 0 };
         let mut written = 0usize;
-        walk::walk(self, caller, frames, |pc| {
+        walk::walk(self, caller, frames, |pc, _| {
             if written < count {
                 written += 1;
                 // SAFETY: within what was reserved.
@@ -462,14 +491,59 @@ impl Thread {
         });
         // SAFETY: reserved. A walk that came out shorter, since a module was unloaded meanwhile, leaves zeros.
         unsafe { publish(at, record::number(record::STACK, (count as u64) << 32 | u64::from(number))) };
-        self.stacks.put(hash, number);
+        // Between two samples V8 may have collected garbage without our noticing.
+        if session.sample == 0 || !has_javascript {
+            self.stacks.put(hash, number);
+        }
         number
+    }
+
+    /// Tells of the JavaScript frames of a stack that will be written; whether there are any.
+    fn javascript_frames(&mut self, session: &Session, caller: Registers, number: u32) -> bool {
+        let Some(function_shared) = v8::function_shared() else { return false };
+        let room = &raw mut self.javascript;
+        // SAFETY: the thread's own; nothing that is called here leads to it but through this pointer.
+        let room = unsafe { &mut *room };
+        if !room.take() {
+            return false;
+        }
+        let mut position = 0;
+        walk::walk_frames(self, caller, session.frames, |frame, rule, high| {
+            room.visit(position, frame.sp, frame.fp, high, rule);
+            position += 1;
+        });
+        room.look(session.process, function_shared);
+        let mut number_of_frame = 0;
+        while let Some(frame) = room.frame(number_of_frame) {
+            use record::js;
+            number_of_frame += 1;
+            let Some(at) = self.reserve(1 + js::WORDS) else { break };
+            // SAFETY: reserved.
+            unsafe {
+                let body = at.add(1);
+                body.add(js::FUNCTION).write(frame.function);
+                body.add(js::BYTECODES).write(frame.bytecodes);
+                body.add(js::OFFSET).write(frame.offset);
+                body.add(js::SHARED).write(frame.shared);
+                let mut kind = u64::from(frame.kind);
+                if room.is_new(frame.shared) {
+                    kind |= js::IS_NEW;
+                    v8::count_function();
+                }
+                let which = kind << 48 | u64::from(frame.position) << 32 | u64::from(number);
+                publish(at, record::number(record::JS, which));
+            }
+        }
+        let has_some = number_of_frame != 0;
+        room.give_back();
+        has_some
     }
 
     /// The rule for a return address that the cache doesn't have.
     #[cold]
     #[inline(never)]
     pub(crate) fn find_rule(&mut self, pc: u64) -> crate::rules::Rule {
+        v8::notice();
         let scratch = self.take_scratch();
         let is_whole = scratch.is_some();
         let rule = modules::rule(pc, scratch.unwrap_or_default(), &mut |found| self.module(found));

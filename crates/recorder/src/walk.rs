@@ -6,6 +6,7 @@ use crate::rules::{Base, Rule};
 use crate::sys;
 use crate::thread::Thread;
 use crate::trail::{Frame, Trail};
+use crate::v8;
 
 /// Registers of a function that just called a hook.
 #[derive(Clone, Copy)]
@@ -21,14 +22,30 @@ pub struct Registers {
 /// Each is followed by the rule for its code: for most programs' code a frame pointer, which is one load; otherwise an
 /// offset that the unwind tables tell, from the thread's cache. Memory is read only within the mapping that the
 /// stack is in.
+///
+/// With each address goes what tells its frame from others with the same one: 0 for most, see [`v8::mark`].
 #[inline(always)]
-pub(crate) fn walk(thread: &mut Thread, caller: Registers, frames: u32, mut visit: impl FnMut(u64)) {
+pub(crate) fn walk(thread: &mut Thread, caller: Registers, frames: u32, mut visit: impl FnMut(u64, u64)) {
+    walk_frames(thread, caller, frames, |frame, rule, high| {
+        visit(frame.pc, if rule == Rule::INTERPRETED { v8::mark(frame.sp, frame.fp, high) } else { 0 });
+    });
+}
+
+/// As [`walk`], with the registers and the rule of each frame and the end of its stack.
+#[inline(always)]
+pub(crate) fn walk_frames(
+    thread: &mut Thread,
+    caller: Registers,
+    frames: u32,
+    mut visit: impl FnMut(&Frame, Rule, u64),
+) {
     let (mut frame, mut high) = first(thread, caller);
     let mut left = frames;
     while frame.pc >= 4096 && left != 0 {
-        visit(frame.pc);
+        let rule = rule_of(thread, frame.pc);
+        visit(&frame, rule, high);
         left -= 1;
-        if step(thread, &mut frame, &mut high).is_none() {
+        if step(thread, rule, &mut frame, &mut high).is_none() {
             return;
         }
     }
@@ -36,7 +53,12 @@ pub(crate) fn walk(thread: &mut Thread, caller: Registers, frames: u32, mut visi
 
 /// As [`walk`], along the trail of the thread's last walk where code keeps no frame pointers and the stack is the same.
 #[inline(always)]
-pub(crate) fn walk_again(thread: &mut Thread, caller: Registers, frames: u32, mut visit: impl FnMut(u64)) {
+pub(crate) fn walk_again(
+    thread: &mut Thread,
+    caller: Registers,
+    frames: u32,
+    mut visit: impl FnMut(u64, u64),
+) {
     let (mut frame, mut high) = first(thread, caller);
     let first_high = high;
     let Some(mut trail) = Trail::begin(&raw mut thread.trail, high) else {
@@ -44,15 +66,22 @@ pub(crate) fn walk_again(thread: &mut Thread, caller: Registers, frames: u32, mu
     };
     let mut left = frames;
     let mut is_kept = false;
+    let mut rule = rule_of(thread, frame.pc);
     'stack: while frame.pc >= 4096 && left != 0 {
-        visit(frame.pc);
-        left -= 1;
-        if thread.rules.get(frame.pc) == Some(Rule::FRAME) {
+        if rule.keeps_frame_pointer() {
             // One load that waits for nothing but the one before: the trail would not be quicker.
-            let Frame { mut sp, mut fp, .. } = frame;
+            let Frame { mut sp, mut fp, mut pc, .. } = frame;
             let last = high.wrapping_sub(16);
-            let mut pc;
             loop {
+                let mut mark = 0;
+                if rule != Rule::FRAME {
+                    if rule == Rule::INTERPRETED {
+                        mark = v8::mark(sp, fp, high);
+                    }
+                    thread.collects |= rule == Rule::MAJOR_COLLECTOR;
+                }
+                visit(pc, mark);
+                left -= 1;
                 if fp < sp || fp > last || fp & 7 != 0 {
                     break 'stack;
                 }
@@ -61,23 +90,32 @@ pub(crate) fn walk_again(thread: &mut Thread, caller: Registers, frames: u32, mu
                 if pc < 4096 || left == 0 {
                     break 'stack;
                 }
-                visit(pc);
-                left -= 1;
-                if thread.rules.get(pc) != Some(Rule::FRAME) {
+                rule = rule_of(thread, pc);
+                if !rule.keeps_frame_pointer() {
                     break;
                 }
             }
             frame = Frame { sp, fp, pc, loaded_from: 0 };
             is_kept = false;
         }
+        visit(frame.pc, 0);
+        left -= 1;
         if !is_kept {
             trail.push_gap(frame.sp);
             trail.push(frame);
         }
         if trail.find(&frame) {
-            trail.follow(&mut frame, &mut left, &mut visit);
+            trail.follow(&mut frame, &mut left, |pc| visit(pc, 0));
+            rule = rule_of(thread, frame.pc);
         }
-        match step(thread, &mut frame, &mut high) {
+        let how = step(thread, rule, &mut frame, &mut high);
+        if frame.pc < 4096 || left == 0 {
+            break;
+        }
+        rule = rule_of(thread, frame.pc);
+        match how {
+            // What the trail leads through is not looked at.
+            Some(Step::Plain) if rule.is_of_v8() => trail.push_gap(frame.sp),
             Some(Step::Plain) => trail.push(frame),
             Some(Step::ByMoreWords { sp }) => {
                 trail.push_gap(sp);
@@ -122,19 +160,23 @@ fn first(thread: &mut Thread, caller: Registers) -> (Frame, u64) {
     (Frame { sp: sp + 8, fp, pc, loaded_from: 0 }, high)
 }
 
-/// Goes on to the caller's frame; `None` where the stack ends.
 #[inline(always)]
-fn step(thread: &mut Thread, frame: &mut Frame, stack_high: &mut u64) -> Option<Step> {
-    let Frame { sp, fp, pc, .. } = *frame;
-    let high = *stack_high;
-    let rule = match thread.rules.get(pc) {
+fn rule_of(thread: &mut Thread, pc: u64) -> Rule {
+    match thread.rules.get(pc) {
         Some(rule) => rule,
         None => thread.find_rule(pc),
-    };
+    }
+}
+
+/// Goes on to the caller's frame by the rule of its code; `None` where the stack ends.
+#[inline(always)]
+fn step(thread: &mut Thread, rule: Rule, frame: &mut Frame, stack_high: &mut u64) -> Option<Step> {
+    let Frame { sp, fp, .. } = *frame;
+    let high = *stack_high;
     let mut how = Step::Plain;
     frame.loaded_from = 0;
     let cfa = match rule.base() {
-        Base::Frame => {
+        Base::Frame | Base::Interpreted | Base::Compiled | Base::Collector | Base::MajorCollector => {
             return by_frame_pointer(frame, high).then_some(Step::ByMoreWords { sp });
         }
         Base::StackPointer => sp.wrapping_add_signed(rule.offset()),

@@ -121,7 +121,37 @@ pub struct Header {
     pub waits: AtomicU64,
     /// Nanoseconds that threads waited.
     pub waited: AtomicU64,
+
+    /// How frames of JavaScript are told.
+    pub v8: V8,
 }
+
+/// How a module's frames of JavaScript are told, as far as the collector knows. Addresses are those of the file.
+#[repr(C)]
+pub struct V8 {
+    /// [`fingerprint`] of the module's build id. Written last, and once; 0 until then.
+    pub module: AtomicU64,
+    /// Start and end of the interpreter's entry.
+    pub interpreter: [AtomicU64; 2],
+    /// Starts and ends of functions that collect garbage.
+    pub collectors: [[AtomicU64; 2]; V8_RANGES],
+    /// Starts and ends of those that move and free old objects.
+    pub major_collectors: [[AtomicU64; 2]; V8_RANGES],
+    /// Offset of a function's `SharedFunctionInfo`, in bytes.
+    pub function_shared: AtomicU32,
+    /// Nonzero: what was read made no sense, and frames are no longer looked at.
+    pub refused: AtomicU32,
+    /// Functions that the recorder told of for the first time.
+    pub functions_told: AtomicU32,
+    /// Those of them that the collector has looked at. Threads that are about to give memory back wait for it, as a
+    /// futex.
+    pub functions_read: AtomicU32,
+    /// Threads that wait.
+    pub waiting: AtomicU32,
+}
+
+/// Ranges of each kind in [`V8`]; those that are not used are zeros.
+pub const V8_RANGES: usize = 4;
 
 /// A chunk's state. Chunks and descriptors have the same numbers.
 #[repr(C, align(32))]
@@ -183,6 +213,16 @@ pub mod trouble {
     pub const NO_MEMORY: u32 = 2;
     /// The process has no malloc that could be called: no libc that the recorder knows.
     pub const NO_MALLOC: u32 = 3;
+}
+
+/// A number for a build id; never 0 (FNV-1a).
+pub const fn fingerprint(build_id: &[u8]) -> u64 {
+    let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325u64, 0);
+    while at < build_id.len() {
+        hash = (hash ^ build_id[at] as u64).wrapping_mul(0x0100_0000_01b3);
+        at += 1;
+    }
+    hash | 1
 }
 
 /// The slot of an address in the filter of sampled blocks.

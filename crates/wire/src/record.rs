@@ -14,6 +14,7 @@
 //! | [`MODULE`] | bytes that follow | a module's description, see [`MODULE`] |
 //! | [`FORGET`] | nothing: modules were unloaded, the list follows anew | |
 //! | [`SUPPRESS`] | bytes that follow | text of `__lsan_default_suppressions` |
+//! | [`JS`] | what runs the frame, its position in the stack, the stack's number | words of [`js`] |
 //! | [`END`] | nothing: the thread went on to its next chunk | |
 //!
 //! *time* is 16 bits in units of [`TICK`] of the clock since the latest [`SYNC`]; *address* is 44 bits in units of
@@ -43,6 +44,8 @@ pub const MODULE: u64 = 10;
 pub const FORGET: u64 = 11;
 /// The program's own leak suppressions.
 pub const SUPPRESS: u64 = 12;
+/// A frame of JavaScript: `kind << 48 | position << 32 | number` of the stack that follows, then the words of [`js`].
+pub const JS: u64 = 13;
 /// The chunk's end.
 pub const END: u64 = 15;
 
@@ -74,6 +77,27 @@ pub mod module {
     pub const PATH_LENGTH: usize = 8;
     /// The path, filled up with zeros to whole words.
     pub const PATH: usize = 9;
+}
+
+/// What is told of a frame of JavaScript, as positions of words behind the record's first.
+pub mod js {
+    /// The frame's word for the function.
+    pub const FUNCTION: usize = 0;
+    /// The frame's word for the bytecode.
+    pub const BYTECODES: usize = 1;
+    /// The frame's word for the place in it.
+    pub const OFFSET: usize = 2;
+    /// The function's `SharedFunctionInfo`; 0 if the function was not looked at.
+    pub const SHARED: usize = 3;
+    /// Words in all.
+    pub const WORDS: usize = 4;
+
+    /// The interpreter runs the frame.
+    pub const INTERPRETED: u64 = 1;
+    /// Compiled code runs the frame.
+    pub const COMPILED: u64 = 2;
+    /// Beside the kind: the function was not told of before, and is counted in [`V8`](crate::V8).
+    pub const IS_NEW: u64 = 8;
 }
 
 /// The kind of a record by its first word.
@@ -119,6 +143,7 @@ pub const fn words(word: u64) -> usize {
         ALLOC | UNMAP => 2,
         MAP => 3,
         STACK => 1 + (value(word) >> 32) as usize,
+        JS => 1 + js::WORDS,
         MODULE | SUPPRESS => 1 + (value(word) as usize).div_ceil(8),
         _ => 1,
     }
@@ -152,6 +177,7 @@ mod tests {
         check(number(STACK, 3 << 32 | 77), 4);
         check(number(MODULE, 72), 10);
         check(number(SUPPRESS, 73), 11);
+        check(number(JS, js::COMPILED << 48 | 5 << 32 | 77), 5);
         check(number(END, 0), 1);
     }
 }

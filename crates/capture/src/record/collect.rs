@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
+use twinheap_symbols::v8::Layout;
 use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, Policy, Writer};
 use twinheap_wire::{RING, policy, trouble};
 
@@ -18,6 +19,7 @@ use super::clock::Clock;
 use super::error::RecordError;
 use super::file_name::file_name;
 use super::jit::JitCode;
+use super::js::{self, JsFrames};
 use super::launch::{self, Folder};
 use super::names::{Named, write_symbols};
 use super::output::Output;
@@ -53,14 +55,27 @@ pub struct RecordOptions {
     pub duration: Option<Duration>,
     /// Look, when the program exits, which of its blocks nothing points to.
     pub leak_check: bool,
-    /// Have V8 tell the names of JavaScript functions.
-    pub js_names: bool,
+    /// Where the names of JavaScript functions come from.
+    pub js_names: JsNames,
     /// zstd's level.
     pub level: i32,
     /// Folders with debug files.
     pub debug_paths: Vec<PathBuf>,
     /// The folder that is `/` for the program.
     pub sysroot: Option<PathBuf>,
+}
+
+/// Where the names of JavaScript functions come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsNames {
+    /// From their frames if the program is one whose frames can be read, and from V8 otherwise.
+    Auto,
+    /// From their frames, which costs the program nothing but what recording costs anyway.
+    Frames,
+    /// From V8, which is asked for them by options and tells them at some cost.
+    Options,
+    /// They have none.
+    None,
 }
 
 /// What whoever asked for a recording wants now.
@@ -141,24 +156,33 @@ pub fn record(
     let ring_error = |error| RecordError::Ring { folder: "/dev/shm".into(), error };
     check_file_limit()?;
     let folder = Folder::create().map_err(ring_error)?;
+    let reads_frames = matches!(options.js_names, JsNames::Auto | JsNames::Frames);
+    let layout = if reads_frames { js::layout_of_command(command) } else { None };
+    let asks_v8 = match options.js_names {
+        JsNames::Auto => layout.is_none(),
+        JsNames::Options => true,
+        JsNames::Frames | JsNames::None => false,
+    };
     let settings = Settings {
         policy: if options.drop { policy::DROP } else { policy::WAIT },
         follow: options.follow,
-        names: options.js_names && !asks_for_log(command),
+        names: asks_v8 && !asks_for_log(command),
         frames: options.frames,
         sample: options.sample.unwrap_or(0),
         leak_check: options.leak_check,
     };
     let in_folder = |error| RecordError::Ring { folder: folder.path().to_owned(), error };
-    let spare = Ring::create(&folder.ring(0), settings).map_err(in_folder)?;
+    let spare = Ring::create(&folder.ring(0), settings, layout.as_ref()).map_err(in_folder)?;
     let preload = launch::write_preload(&folder).map_err(in_folder)?;
     let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let child = launch::start(command, &preload, &folder, options.js_names)
+    let child = launch::start(command, &preload, &folder, asks_v8)
         .map_err(|error| RecordError::Start { program: name.clone(), error })?;
     let collector = Collector {
         options,
         command,
         settings,
+        layout,
+        asks_v8,
         folder: &folder,
         spare: Some(spare),
         rings: 1,
@@ -182,6 +206,10 @@ struct Collector<'a> {
     options: &'a RecordOptions,
     command: &'a [OsString],
     settings: Settings,
+    /// What is known of the program's V8.
+    layout: Option<Layout>,
+    /// V8 was asked for names.
+    asks_v8: bool,
     folder: &'a Folder,
     /// A ring that waits for a process.
     spare: Option<Ring>,
@@ -287,7 +315,7 @@ impl Collector<'_> {
         let next = self.folder.ring(self.rings);
         self.rings += 1;
         self.spare = Some(
-            Ring::create(&next, self.settings)
+            Ring::create(&next, self.settings, self.layout.as_ref())
                 .map_err(|error| RecordError::Ring { folder: self.folder.path().to_owned(), error })?,
         );
         let pid = ring.header().pid.load(Ordering::Relaxed);
@@ -303,8 +331,12 @@ impl Collector<'_> {
         let meta = self.meta(pid, &clock);
         let writer = Writer::new(file, &meta, self.options.level).map_err(failed)?;
         let lifetime = self.options.min_lifetime.map(|lifetime| lifetime.as_nanos() as u64);
-        let jit = if self.options.js_names { JitCode::of_process(pid) } else { JitCode::default() };
-        let recording = Recording::new(ring, clock, Output::new(writer, lifetime), jit, pid);
+        let jit = if self.asks_v8 { JitCode::of_process(pid) } else { JitCode::default() };
+        let js = match self.options.js_names {
+            JsNames::Auto | JsNames::Frames => JsFrames::of_process(pid, self.layout.clone()),
+            JsNames::Options | JsNames::None => JsFrames::nothing(),
+        };
+        let recording = Recording::new(ring, clock, Output::new(writer, lifetime), jit, js, pid);
         self.active.push(Active { pid, path, part, handle, recording, is_child, ring_number });
         Ok(())
     }
@@ -421,7 +453,7 @@ impl Collector<'_> {
         active.recording.sample(None);
         let path = active.path;
         let failed = |error| RecordError::Write { path: path.clone(), error };
-        let Finished { mut writer, places, jit, live, lost, unmatched, ring, allocations } =
+        let Finished { mut writer, places, jit, js, live, lost, unmatched, ring, allocations } =
             active.recording.finish();
         let header = ring.header();
         self.bystanders += header.bystanders.load(Ordering::Relaxed);
@@ -440,7 +472,7 @@ impl Collector<'_> {
             debuginfod_cache: debuginfod_cache(),
         };
         let files = DebugFiles::with_servers();
-        let (named, mut problems) = write_symbols(&places, &jit, &files, options, &mut writer);
+        let (named, mut problems) = write_symbols(&places, &jit, &js, &files, options, &mut writer);
         let (fetched, failures) = files.fetched();
         problems.splice(0..0, failures);
         writer.live(live);

@@ -11,6 +11,7 @@ mod collect;
 mod error;
 mod file_name;
 mod jit;
+mod js;
 mod launch;
 mod leaks;
 mod live;
@@ -22,6 +23,6 @@ mod process;
 mod ring;
 mod stream;
 
-pub use collect::{RecordOptions, RecordProgress, Recorded, Recordings, Wish, record};
+pub use collect::{JsNames, RecordOptions, RecordProgress, Recorded, Recordings, Wish, record};
 pub use error::RecordError;
 pub use names::Named;

@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use twinheap_symbols::{EntryNo, Files, JsKind, Kind, Module as SymbolModule, Options, Store, Symbolizer};
+use twinheap_symbols::{
+    EntryNo, Files, JsKind, Kind, Module as SymbolModule, Options, Resolved, Store, Symbolizer,
+};
 use twinheap_trace::heaptrace::Writer;
 use twinheap_trace::{Frame, FrameKind, IpId, ModuleNo};
 
 use super::jit::JitCode;
+use super::js::JsFrames;
 use super::places::{Owner, Places};
 
 /// How many places have names, by the kind of their code.
@@ -23,10 +26,14 @@ pub struct Named {
     pub generated_named: u64,
 }
 
+/// What all functions return to that V8 interprets.
+const INTERPRETER: &str = "Builtins_InterpreterEntryTrampoline";
+
 /// Writes the functions of all places; how many have one, and a sentence for each module that has no names.
 pub(super) fn write_symbols<W: Write>(
     places: &Places,
     jit: &JitCode,
+    js: &JsFrames,
     files: &dyn Files,
     options: Options,
     writer: &mut Writer<W>,
@@ -56,7 +63,7 @@ pub(super) fn write_symbols<W: Write>(
     let mut order: Vec<usize> = (0..places.places.len()).collect();
     order.sort_by_key(|&at| match owners[at].1 {
         Owner::Module(ModuleNo(number)) => number,
-        Owner::Jit(_) | Owner::Nobody => u32::MAX,
+        Owner::Jit(_) | Owner::Js(_) | Owner::Nobody => u32::MAX,
     });
     let mut symbols: Vec<(IpId, Vec<Frame>)> = Vec::with_capacity(order.len());
     for at in order {
@@ -64,10 +71,28 @@ pub(super) fn write_symbols<W: Write>(
         let ip = IpId(at as u32 + 1);
         let frames = match owner {
             Owner::Module(ModuleNo(number)) => {
-                named.native += 1;
-                let frames = native(&mut symbolizer, modules[number as usize], address, writer);
-                named.native_named += u64::from(!frames.is_empty());
-                frames
+                let resolved = symbolizer.resolve(modules[number as usize], address);
+                // The interpreter's entry is no name for a function that it runs.
+                if resolved.frames.first().is_some_and(|frame| frame.function == INTERPRETER) {
+                    named.generated += 1;
+                } else {
+                    named.native += 1;
+                    named.native_named += u64::from(!resolved.frames.is_empty());
+                }
+                native(&resolved, writer)
+            }
+            Owner::Js(spot) => {
+                named.generated += 1;
+                let spot = js.frames().and_then(|frames| frames.spot(spot));
+                named.generated_named += u64::from(spot.is_some());
+                let frame = spot.map(|spot| Frame {
+                    function: writer.string(spot.function.as_bytes()),
+                    file: writer.string(spot.script.as_bytes()),
+                    line: spot.line,
+                    column: spot.column,
+                    kind: FrameKind::Js,
+                });
+                frame.into_iter().collect()
             }
             Owner::Jit(_) | Owner::Nobody => {
                 named.generated += 1;
@@ -86,16 +111,11 @@ pub(super) fn write_symbols<W: Write>(
     for (ip, frames) in &symbols {
         writer.symbols(*ip, frames);
     }
-    (named, symbolizer.problems().iter().map(ToString::to_string).collect())
+    let problems = symbolizer.problems().iter().map(ToString::to_string);
+    (named, problems.chain(js.problem()).collect())
 }
 
-fn native<W: Write>(
-    symbolizer: &mut Symbolizer<'_>,
-    module: twinheap_symbols::ModuleNo,
-    address: u64,
-    writer: &mut Writer<W>,
-) -> Vec<Frame> {
-    let resolved = symbolizer.resolve(module, address);
+fn native<W: Write>(resolved: &Resolved, writer: &mut Writer<W>) -> Vec<Frame> {
     let kind = match resolved.kind {
         Kind::Native => FrameKind::Native,
         Kind::Builtin => FrameKind::Builtin,

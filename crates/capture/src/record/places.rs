@@ -7,6 +7,7 @@ use twinheap_trace::heaptrace::{NewModule, Writer};
 use twinheap_trace::{InfoIdx, IpId, LoadSegment, ModuleNo, TraceId};
 
 use super::jit::JitCode;
+use twinheap_symbols::v8::SpotNo;
 
 /// A module as the recorder told of it.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) enum Owner {
     Module(ModuleNo),
     /// A piece of generated code, by its number in V8's map.
     Jit(u32),
+    /// A place in JavaScript that a frame led to.
+    Js(SpotNo),
     Nobody,
 }
 
@@ -85,17 +88,24 @@ impl Places {
         self.known.clear();
     }
 
-    /// A stack's return addresses, the innermost first.
+    /// A stack's return addresses, the innermost first, and its places in JavaScript by their positions.
     pub(super) fn stack<W: Write>(
         &mut self,
         number: u32,
-        frames: impl DoubleEndedIterator<Item = u64>,
+        frames: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator,
+        mut spots: &[(u32, SpotNo)],
         jit: &JitCode,
         writer: &mut Writer<W>,
     ) {
         let mut node = TraceId(0);
-        for pc in frames.rev().filter(|&pc| pc != 0) {
-            let ip = self.place(pc - 1, jit, writer);
+        for (position, pc) in frames.enumerate().rev().filter(|&(_, pc)| pc != 0) {
+            let ip = match spots.split_last() {
+                Some((&(at, spot), rest)) if at as usize == position => {
+                    spots = rest;
+                    self.number(pc - 1, Owner::Js(spot), writer)
+                }
+                _ => self.place(pc - 1, jit, writer),
+            };
             node = *self.nodes.entry((node, ip)).or_insert_with(|| writer.node(ip, node));
         }
         let at = number as usize;
@@ -120,15 +130,19 @@ impl Places {
             Some(module) => Owner::Module(module),
             None => jit.lookup(address).map_or(Owner::Nobody, Owner::Jit),
         };
-        let ip = *self.numbers.entry((address, owner)).or_insert_with(|| {
-            self.places.push((address, owner));
-            let module = if let Owner::Module(module) = owner { Some(module) } else { None };
-            writer.ip(address, module)
-        });
+        let ip = self.number(address, owner, writer);
         if module.is_some() {
             self.known.insert(address, ip);
         }
         ip
+    }
+
+    fn number<W: Write>(&mut self, address: u64, owner: Owner, writer: &mut Writer<W>) -> IpId {
+        *self.numbers.entry((address, owner)).or_insert_with(|| {
+            self.places.push((address, owner));
+            let module = if let Owner::Module(module) = owner { Some(module) } else { None };
+            writer.ip(address, module)
+        })
     }
 
     /// The node of a stack; 0 if it was lost.

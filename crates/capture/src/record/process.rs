@@ -13,6 +13,7 @@ use super::blocks::{Block, Blocks};
 use super::clock::Clock;
 use super::collect::read_start;
 use super::jit::JitCode;
+use super::js::JsFrames;
 use super::leaks::{self, Stopped};
 use super::output::Output;
 use super::places::{Module, Places};
@@ -48,6 +49,7 @@ struct Sorter<W: Write> {
     blocks: Blocks,
     output: Output<W>,
     jit: JitCode,
+    js: JsFrames,
     /// The clock's value from which on the next tick is due.
     next_tick: u64,
     times: Times,
@@ -81,6 +83,7 @@ pub(super) struct Finished<W: Write> {
     pub(super) writer: Writer<W>,
     pub(super) places: Places,
     pub(super) jit: JitCode,
+    pub(super) js: JsFrames,
     pub(super) live: Vec<(u64, u64)>,
     /// Allocations of lost blocks in order, and whether another of them points to them; or why nobody knows.
     pub(super) lost: Option<Result<Vec<(u64, bool)>, String>>,
@@ -91,7 +94,14 @@ pub(super) struct Finished<W: Write> {
 
 impl<W: Write> Recording<W> {
     /// The recording of a process that has claimed the ring.
-    pub(super) fn new(ring: Ring, clock: Clock, output: Output<W>, jit: JitCode, pid: u32) -> Self {
+    pub(super) fn new(
+        ring: Ring,
+        clock: Clock,
+        output: Output<W>,
+        jit: JitCode,
+        js: JsFrames,
+        pid: u32,
+    ) -> Self {
         let is_sampled = ring.header().sample.load(std::sync::atomic::Ordering::Relaxed) != 0;
         Recording {
             ring,
@@ -104,6 +114,7 @@ impl<W: Write> Recording<W> {
                 blocks: Blocks::default(),
                 output,
                 jit,
+                js,
                 next_tick: 0,
                 times: Times::default(),
                 is_sampled,
@@ -193,7 +204,7 @@ impl<W: Write> Recording<W> {
 
     pub(super) fn finish(mut self) -> Finished<W> {
         self.sorter.jit.update();
-        let Sorter { mut output, mut blocks, places, jit, .. } = self.sorter;
+        let Sorter { mut output, mut blocks, places, jit, js, .. } = self.sorter;
         output.finish(&mut blocks);
         let lost = self.leaks.map(|lost| {
             // What a destructor freed after the look is not lost.
@@ -214,6 +225,7 @@ impl<W: Write> Recording<W> {
             live: blocks.into_live(),
             places,
             jit,
+            js,
             ring: self.ring,
         }
     }
@@ -236,8 +248,8 @@ impl<W: Write> Recording<W> {
 
     #[inline]
     fn peek(&mut self, at: usize) -> Option<u64> {
-        let (clock, sorter) = (&self.clock, &mut self.sorter);
-        self.streams[at].peek(&self.ring, &mut |stream, note| sorter.note(stream, note, clock))
+        let (ring, clock, sorter) = (&self.ring, &self.clock, &mut self.sorter);
+        self.streams[at].peek(ring, &mut |stream, note| sorter.note(stream, note, clock, ring))
     }
 
     /// Takes a thread's events up to a time.
@@ -247,7 +259,7 @@ impl<W: Write> Recording<W> {
         let mut events = 0;
         sorter.thread(stream);
         while stream
-            .peek(ring, &mut |stream, note| sorter.note(stream, note, clock))
+            .peek(ring, &mut |stream, note| sorter.note(stream, note, clock, ring))
             .is_some_and(|time| time <= until)
         {
             events += stream.take(ring, until, |event, time| {
@@ -311,12 +323,17 @@ impl<W: Write> Sorter<W> {
         }
     }
 
-    fn note(&mut self, stream: &mut Stream, note: Note<'_>, clock: &Clock) {
+    fn note(&mut self, stream: &mut Stream, note: Note<'_>, clock: &Clock, ring: &Ring) {
         let writer = &mut self.output.writer;
+        let told = &ring.header().v8;
         match note {
             Note::Stack { number, chunk, at, count } => {
                 let frames = (at..at + count).map(|at| chunk.word(at));
-                self.places.stack(number, frames, &self.jit, writer);
+                let spots = self.js.stack(number, |position| chunk.word(at + position as usize), told);
+                self.places.stack(number, frames, &spots, &self.jit, writer);
+            }
+            Note::Js { head, chunk, at } => {
+                self.js.frame(head, std::array::from_fn(|word| chunk.word(at + word)));
             }
             Note::Module { chunk, at } => {
                 let word = |offset| chunk.word(at + offset);
@@ -328,6 +345,7 @@ impl<W: Write> Sorter<W> {
                     build_id: bytes(module::BUILD_ID, word(module::BUILD_ID_LENGTH).min(32)),
                     path: bytes(module::PATH, word(module::PATH_LENGTH)),
                 };
+                self.js.module(&found.path, &found.build_id, told);
                 self.places.module(&found, clock.nanoseconds(clock.now()), writer);
             }
             Note::Suppression(line) => writer.suppression(&line),

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
 use rustix::thread::futex;
+use twinheap_symbols::v8::Layout;
 use twinheap_wire::{
     CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, RING, filter_slot,
     leak_check,
@@ -44,7 +45,8 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Makes a ring that waits for a process. It gets its name when it is locked and whole.
-    pub(super) fn create(path: &Path, settings: Settings) -> io::Result<Ring> {
+    /// `layout` is what is known of V8 in it.
+    pub(super) fn create(path: &Path, settings: Settings, layout: Option<&Layout>) -> io::Result<Ring> {
         let unfinished = path.with_extension("new");
         let file = File::options().read(true).write(true).create_new(true).open(&unfinished)?;
         file.set_len(RING as u64)?;
@@ -61,6 +63,9 @@ impl Ring {
         let check = if settings.leak_check { leak_check::WANTED } else { leak_check::OFF };
         header.leak_check.store(check, Ordering::Relaxed);
         header.limit.store(LIMIT, Ordering::Relaxed);
+        if let Some(layout) = layout {
+            super::js::tell(&header.v8, layout);
+        }
         ring.keep_ahead()?;
         header.magic.store(MAGIC, Ordering::Release);
         std::fs::rename(unfinished, path)?;

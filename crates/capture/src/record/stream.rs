@@ -46,6 +46,12 @@ pub(super) enum Note<'r> {
         at: usize,
         count: usize,
     },
+    /// A frame of JavaScript of a stack that follows: the record's value, and where its words are.
+    Js {
+        head: u64,
+        chunk: Chunk<'r>,
+        at: usize,
+    },
     Module {
         chunk: Chunk<'r>,
         at: usize,
@@ -109,6 +115,7 @@ impl Stream {
                 self.tid = value as u32;
                 note(self, Note::Thread);
             }
+            record::JS => note(self, Note::Js { head: value, chunk, at: at + 1 }),
             record::MODULE => note(self, Note::Module { chunk, at: at + 1 }),
             record::SUPPRESS => {
                 let length = (value as usize).min(Chunk::WORDS * 8);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use twinheap_capture::record::{RecordOptions, RecordProgress, Recorded, Wish, record};
+use twinheap_capture::record::{JsNames, RecordOptions, RecordProgress, Recorded, Wish, record};
 
-use crate::args::{Global, RecordArgs};
+use crate::args::{Global, JsNamesArg, RecordArgs};
 use crate::failure::{Failure, check_target};
 use crate::interrupt::{Cooperative, STOP, Termination};
 use crate::output::Output;
@@ -39,7 +39,12 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
         frames: args.frames,
         duration: args.duration,
         leak_check: args.leak_check,
-        js_names: !args.no_js_names,
+        js_names: match args.js_names {
+            _ if args.no_js_names => JsNames::None,
+            JsNamesArg::Auto => JsNames::Auto,
+            JsNamesArg::Frames => JsNames::Frames,
+            JsNamesArg::Flags => JsNames::Options,
+        },
         level: LEVEL,
         debug_paths: args.debug_path.clone(),
         sysroot: args.sysroot.clone(),

@@ -1,33 +1,33 @@
 //! Draws heaps: nodes and edges by name, written as a snapshot and read back.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use twinheap_jsheap::{Heap, Resources};
 use twinheap_snapshot::{Options, Parser};
 
-pub const ARRAY: u32 = 1;
-pub const STRING: u32 = 2;
-pub const OBJECT: u32 = 3;
-pub const CODE: u32 = 4;
-pub const CLOSURE: u32 = 5;
-pub const SYNTHETIC: u32 = 9;
+pub(crate) const ARRAY: u32 = 1;
+pub(crate) const STRING: u32 = 2;
+pub(crate) const OBJECT: u32 = 3;
+pub(crate) const CODE: u32 = 4;
+pub(crate) const CLOSURE: u32 = 5;
+pub(crate) const SYNTHETIC: u32 = 9;
 
-pub const CONTEXT: u32 = 0;
-pub const ELEMENT: u32 = 1;
-pub const PROPERTY: u32 = 2;
-pub const INTERNAL: u32 = 3;
-pub const HIDDEN: u32 = 4;
-pub const SHORTCUT: u32 = 5;
+pub(crate) const CONTEXT: u32 = 0;
+pub(crate) const ELEMENT: u32 = 1;
+pub(crate) const PROPERTY: u32 = 2;
+pub(crate) const INTERNAL: u32 = 3;
+pub(crate) const HIDDEN: u32 = 4;
+pub(crate) const SHORTCUT: u32 = 5;
 
 /// A node: type, name, id, size, edges.
 struct Node(u32, usize, u64, u32, Vec<(u32, usize, usize)>);
 
 /// A heap in the making.
 #[derive(Default)]
-pub struct Drawing {
+pub(crate) struct Drawing {
     nodes: Vec<Node>,
     strings: Vec<String>,
-    by_text: HashMap<String, usize>,
+    by_text: FxHashMap<String, usize>,
     /// Node, script, line, column.
     locations: Vec<(usize, u32, u32, u32)>,
     /// The id of the next node.
@@ -38,27 +38,27 @@ pub struct Drawing {
 
 impl Drawing {
     /// A heap with a root.
-    pub fn new() -> Drawing {
+    pub(crate) fn new() -> Drawing {
         let mut drawing = Drawing { next_id: 1, ..Drawing::default() };
         drawing.node(SYNTHETIC, "", 0);
         drawing
     }
 
     /// Adds the global object.
-    pub fn global(&mut self) -> usize {
+    pub(crate) fn global(&mut self) -> usize {
         let global = self.node(OBJECT, "global", 64);
         self.edge(0, SHORTCUT, "global", global);
         global
     }
 
-    pub fn node(&mut self, kind: u32, name: &str, size: u32) -> usize {
+    pub(crate) fn node(&mut self, kind: u32, name: &str, size: u32) -> usize {
         let name = self.string(name);
         self.nodes.push(Node(kind, name, self.next_id, size, Vec::new()));
         self.next_id += 2;
         self.nodes.len() - 1
     }
 
-    pub fn edge(&mut self, from: usize, kind: u32, name: &str, to: usize) {
+    pub(crate) fn edge(&mut self, from: usize, kind: u32, name: &str, to: usize) {
         let name = match kind {
             ELEMENT | HIDDEN => name.parse().expect("a number"),
             _ => self.string(name),
@@ -67,7 +67,7 @@ impl Drawing {
     }
 
     /// A script; functions refer to it by the node.
-    pub fn script(&mut self, path: &str) -> usize {
+    pub(crate) fn script(&mut self, path: &str) -> usize {
         let script = self.node(CODE, path, 100);
         let name = self.node(STRING, path, 40);
         self.edge(script, INTERNAL, "name", name);
@@ -75,7 +75,7 @@ impl Drawing {
     }
 
     /// A function at a line (from 0) whose constants are these names.
-    pub fn function(
+    pub(crate) fn function(
         &mut self,
         name: &str,
         script: usize,
@@ -99,7 +99,7 @@ impl Drawing {
     }
 
     /// As if another process, or another session, had handed out the ids.
-    pub fn shift_ids(&mut self, by: u64) {
+    pub(crate) fn shift_ids(&mut self, by: u64) {
         self.nodes.iter_mut().skip(1).for_each(|node| node.2 += by);
     }
 
@@ -113,7 +113,7 @@ impl Drawing {
     }
 
     /// Writes it as V8 does, and reads it.
-    pub fn heap(&self) -> Heap {
+    pub(crate) fn heap(&self) -> Heap {
         let mut records = Vec::new();
         let mut edges = Vec::new();
         for Node(kind, name, id, size, out) in &self.nodes {

@@ -32,8 +32,9 @@ extern "C" fn loaded() {
 #[unsafe(link_section = ".init_array")]
 static LOADED: extern "C" fn() = loaded;
 
-/// Runs when the process exits.
+/// Runs when the process exits by `exit`.
 extern "C" fn exiting() {
+    twinheap_recorder::process_ends();
     twinheap_recorder::exiting();
 }
 

@@ -111,7 +111,7 @@ pub struct FlameGraph {
     /// What can't be drawn: the sum of the costs below zero, where a stretch of time frees older blocks.
     pub(super) below_zero: [u64; 5],
     /// The recording is a sample, and does not tell what was temporary.
-    lacks_temporary: bool,
+    pub(super) lacks_temporary: bool,
 }
 
 /// A name that is shared by many nodes.
