@@ -447,10 +447,8 @@ impl Collector<'_> {
         let (fetched, failures) = files.fetched();
         problems.splice(0..0, failures);
         writer.live(live);
-        let lost = lost.or_else(|| {
-            let was_wanted = self.options.leak_check;
-            was_wanted.then(|| Err("it did not end by exit or by the end of main".to_owned()))
-        });
+        let not_by_exit = || Err("it did not end by exit or by the end of main".to_owned());
+        let lost = lost.or_else(|| self.options.leak_check.then(not_by_exit));
         let leak_check_failed = match lost {
             Some(Ok(lost)) => {
                 writer.lost(lost);
