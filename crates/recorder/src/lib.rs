@@ -29,6 +29,7 @@ mod modules;
 mod real;
 mod rules;
 mod session;
+mod stacks;
 mod sys;
 mod thread;
 mod trail;

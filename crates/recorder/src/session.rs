@@ -344,6 +344,11 @@ impl Session {
         self.header.lost_bytes.fetch_add(size, Ordering::Relaxed);
     }
 
+    #[cold]
+    pub(crate) fn lost_free(&self) {
+        self.header.lost_frees.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn descriptor(&self, chunk: u32) -> &'static Descriptor {
         let at = self.ring + DESCRIPTORS_AT + chunk as usize * size_of::<Descriptor>();
         // SAFETY: chunks' numbers come from the ring, and are checked where they are taken.
@@ -454,10 +459,10 @@ impl Session {
         self.filter(address).fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// False if the block is surely none that was sampled.
+    /// False if the block is surely none whose allocation was recorded.
     #[inline(always)]
-    pub(crate) fn may_be_sampled(&self, address: u64) -> bool {
-        self.filter(address).load(Ordering::Relaxed) != 0
+    pub(crate) fn follows(&self, address: u64) -> bool {
+        self.sample == 0 || self.filter(address).load(Ordering::Relaxed) != 0
     }
 
     #[inline(always)]

@@ -7,13 +7,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
 use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, Policy, Writer};
-use twinheap_wire::{policy, trouble};
+use twinheap_wire::{RING, policy, trouble};
 
 use super::clock::Clock;
 use super::error::RecordError;
@@ -22,13 +21,12 @@ use super::jit::JitCode;
 use super::launch::{self, Folder};
 use super::names::{Named, write_symbols};
 use super::output::Output;
+use super::pace::Pace;
 use super::process::{Finished, Recording};
 use super::ring::{Ring, Settings};
 use crate::debug_files::{DebugFiles, debuginfod_cache};
 use crate::part_file::PartFile;
 
-/// The shortest and the longest time between two looks into a ring.
-const POLL: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
 /// Between two looks at the process's memory.
 const SAMPLE: Duration = Duration::from_millis(20);
 /// After so long everything that was read is in the file, whatever happens to us.
@@ -141,6 +139,7 @@ pub fn record(
         return Err(RecordError::Unsupported);
     }
     let ring_error = |error| RecordError::Ring { folder: "/dev/shm".into(), error };
+    check_file_limit()?;
     let folder = Folder::create().map_err(ring_error)?;
     let settings = Settings {
         policy: if options.drop { policy::DROP } else { policy::WAIT },
@@ -215,7 +214,8 @@ impl Collector<'_> {
         wish: &dyn Fn() -> Wish,
         watch: &mut dyn FnMut(RecordProgress),
     ) -> Result<Recordings, RecordError> {
-        let (mut poll, mut sampled, mut flushed, mut looked) = (POLL.0, self.start, self.start, self.start);
+        let (mut sampled, mut flushed, mut looked) = (self.start, self.start, self.start);
+        let mut pace = Pace::new(&self.child);
         loop {
             self.adopt()?;
             let mut events = 0;
@@ -270,10 +270,7 @@ impl Collector<'_> {
                 }
                 return Ok(self.into_recordings());
             }
-            poll = if events > 0 { POLL.0 } else { (poll * 2).min(POLL.1) };
-            if events < 100_000 {
-                thread::sleep(poll);
-            }
+            pace.wait(events, self.status.is_some());
         }
     }
 
@@ -464,7 +461,8 @@ impl Collector<'_> {
             dropped_frees: count(&header.lost_frees),
             waits: count(&header.waits),
             waited_ns: count(&header.waited),
-            unmatched_frees: unmatched,
+            // Where blocks are sampled, all that tells a free from one that matters is the filter, which may be wrong.
+            unmatched_frees: if self.options.sample.is_some() { 0 } else { unmatched },
             ..Losses::default()
         };
         let end = End {
@@ -546,6 +544,15 @@ fn trouble_text(what: u32) -> &'static str {
         trouble::NO_WIPE_ON_FORK => "the kernel is older than 4.14",
         trouble::NO_MEMORY => "there was no memory for the recorder in it",
         _ => "it has no malloc that twinheap knows",
+    }
+}
+
+/// Whether a ring's file may be as large as it is. The kernel would end us otherwise, by a signal that nobody expects.
+fn check_file_limit() -> Result<(), RecordError> {
+    let needed = RING as u64;
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < needed => Err(RecordError::FileLimit { limit, needed }),
+        _ => Ok(()),
     }
 }
 

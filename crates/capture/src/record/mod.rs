@@ -16,6 +16,7 @@ mod leaks;
 mod live;
 mod names;
 mod output;
+mod pace;
 mod places;
 mod process;
 mod ring;

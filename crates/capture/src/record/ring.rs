@@ -16,8 +16,8 @@ use twinheap_wire::{
     leak_check,
 };
 
-/// Chunks that have memory ahead of those in use.
-const AHEAD: u32 = 64;
+/// Chunks that have memory ahead of those in use: 12 MiB, more than comes together between two looks.
+const AHEAD: u32 = 192;
 /// Memory is added in steps of this many chunks: 8 MiB.
 const STEP: u32 = 128;
 /// Chunks in flight from which on a thread has to wait for its next one: 32 MiB, a tenth of a second of the busiest
@@ -118,9 +118,9 @@ impl Ring {
         Chunk { words: NonNull::new(words), ring: std::marker::PhantomData }
     }
 
-    /// Gives a chunk that was read back to the process's threads.
-    pub(super) fn give_back(&self, chunk: u32) {
-        self.chunk(chunk).clear();
+    /// Gives a chunk back to the process's threads, of which so many words were read.
+    pub(super) fn give_back(&self, chunk: u32, read: usize) {
+        self.chunk(chunk).clear(read);
         let header = self.header();
         let descriptor = self.descriptor(chunk);
         descriptor.thread.store(0, Ordering::Relaxed);
@@ -230,10 +230,31 @@ impl Chunk<'_> {
         words.take(length).collect()
     }
 
-    fn clear(self) {
+    /// Gets the line with a word ready to be read and cleared: it comes from the other processor's cache, and in one go
+    /// only if we say that we will write to it.
+    #[inline(always)]
+    pub(super) fn fetch(self, at: usize) {
         if let Some(words) = self.words {
-            // SAFETY: the whole chunk, which nobody writes to between its end and its next use.
-            unsafe { words.as_ptr().write_bytes(0, Self::WORDS) };
+            // SAFETY: fetches nothing if there is no such memory.
+            unsafe {
+                std::arch::asm!("prefetchw [{}]", in(reg) words.as_ptr().wrapping_add(at),
+                    options(nostack, preserves_flags));
+            }
+        }
+    }
+
+    /// Clears a chunk of which so many words were read. Behind those lies nothing but the ends that signal handlers
+    /// wrote, if there were any: to look is cheaper than to write, since nobody else has to be told.
+    fn clear(self, read: usize) {
+        let Some(words) = self.words else { return };
+        let read = read.min(Self::WORDS);
+        // SAFETY: the first words of the chunk, which nobody writes to between its end and its next use.
+        unsafe { words.as_ptr().write_bytes(0, read) };
+        for at in read..Self::WORDS {
+            if self.load(at, Ordering::Relaxed) != 0 {
+                // SAFETY: within the chunk, and nobody writes to it, as above.
+                unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.store(0, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -175,6 +175,15 @@ fn a_full_disk_is_told_of_and_harms_nobody() {
     assert!(!disk.file().exists());
 }
 
+#[test]
+fn a_limit_on_file_sizes_is_told_of() {
+    let lab = Lab::new();
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "ulimit -f 100000; exec \"$0\" record -o \"$1\" -- true"]);
+    let ran = run(shell.arg(env!("CARGO_BIN_EXE_twinheap")).arg(lab.path("a.heaptrace")));
+    ran.check_error(2, &["shared memory", "102400000", "ulimit -f unlimited"]);
+}
+
 /// A file system in memory with room for a few pages.
 struct Tiny(tempfile::TempDir);
 

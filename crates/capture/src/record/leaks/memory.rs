@@ -273,6 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is what is meant")]
     fn holes_are_left_out() {
         let check = |arenas: &[Range<u64>], blocks: &[(u64, u64)], expected: &[Range<u64>]| {
             assert_eq!(without(100..200, arenas.to_vec(), blocks), expected);
