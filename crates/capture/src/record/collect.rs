@@ -16,7 +16,7 @@ use twinheap_wire::{RING, policy, trouble};
 
 use super::clock::Clock;
 use super::error::RecordError;
-use super::file_name::file_name;
+use super::file_name::{before_exec, file_name};
 use super::jit::JitCode;
 use super::launch::{self, Folder};
 use super::names::{Named, write_symbols};
@@ -519,16 +519,6 @@ impl Collector<'_> {
         }
         progress
     }
-}
-
-fn before_exec(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!(".before-exec-{number}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
 }
 
 /// Whether the user wants a log of V8's: `--prof`, `--log-gc` and the like.
