@@ -17,7 +17,7 @@ use twinheap_wire::{RING, policy, trouble};
 
 use super::clock::Clock;
 use super::error::RecordError;
-use super::file_name::file_name;
+use super::file_name::{before_exec, file_name};
 use super::jit::JitCode;
 use super::js::{self, JsFrames};
 use super::launch::{self, Folder};
@@ -476,10 +476,8 @@ impl Collector<'_> {
         let (fetched, failures) = files.fetched();
         problems.splice(0..0, failures);
         writer.live(live);
-        let lost = lost.or_else(|| {
-            let was_wanted = self.options.leak_check;
-            was_wanted.then(|| Err("it did not end by exit or by the end of main".to_owned()))
-        });
+        let not_by_exit = || Err("it did not end by exit or by the end of main".to_owned());
+        let lost = lost.or_else(|| self.options.leak_check.then(not_by_exit));
         let leak_check_failed = match lost {
             Some(Ok(lost)) => {
                 writer.lost(lost);
@@ -553,16 +551,6 @@ impl Collector<'_> {
         }
         progress
     }
-}
-
-fn before_exec(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!(".before-exec-{number}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
 }
 
 /// Whether the user wants a log of V8's: `--prof`, `--log-gc` and the like.

@@ -36,6 +36,17 @@ pub(super) fn file_name(pattern: &Path, pid: u32, host: &str, is_child: bool) ->
     })
 }
 
+/// The name for what a process was before it became another program, for the given time.
+pub(super) fn before_exec(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".before-exec-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
