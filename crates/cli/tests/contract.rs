@@ -372,13 +372,14 @@ fn the_demo_names_what_leaks_and_where() {
         let text = std::fs::read_to_string(&source).unwrap();
         1 + text.lines().position(|line| line.contains(code)).unwrap_or_else(|| panic!("no `{code}`"))
     };
-    for (suspect, made_at) in [
-        ("Session leaks: 1,000 → 2,000 → 3,000 objects", line_of("class Session {") + 1),
-        ("updateQuote() leaks: 250 → 500 → 750 closures", line_of("function updateQuote(")),
+    assert!(text.contains("Leak: Session piles up in SessionStore.items, 1."), "{text}");
+    for (suspect, counts, line) in [
+        ("Session in SessionStore.items", "1,000 → 2,000 → 3,000", line_of("  open(id, user) {")),
+        ("updateQuote() in PriceFeed._events.price", "250 → 500 → 750", line_of("function updateQuote(")),
     ] {
         let (_, rest) = text.split_once(suspect).unwrap_or_else(|| panic!("no `{suspect}` in: {text}"));
-        let place = format!("server.cjs:{made_at}:");
-        assert!(rest.lines().nth(1).unwrap().contains(&place), "no `{place}` in: {rest}");
+        assert!(rest.contains(&format!("number    {counts}\n")), "{rest}");
+        assert!(rest.contains(&format!("server.cjs:{line}:")), "no line {line} in: {rest}");
     }
     assert!(text.contains(".sessions → SessionStore") && text.contains(".items → Map"), "{text}");
     assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 4, "three snapshots and the source");

@@ -228,7 +228,8 @@ pub struct Suspect {
     pub accumulation: Accumulation,
     /// One of them, in the newest dump: the youngest.
     pub example: NodeIdx,
-    /// A short path from the root to the example in the newest dump.
+    /// A short path from the root to the example in the newest dump; if that is a link of a long chain, to the place
+    /// where the chain begins. Without a step if only weak edges lead there.
     pub path: Vec<Step>,
     /// What makes it the same leak in another run: 16 hexadecimal digits of a hash over names along the path.
     pub signature: String,

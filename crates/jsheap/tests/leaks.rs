@@ -2,7 +2,7 @@
 
 mod drawing;
 
-use drawing::{ARRAY, CLOSURE, CONTEXT, Drawing, INTERNAL, OBJECT, PROPERTY, STRING};
+use drawing::{ARRAY, CLOSURE, CODE, CONTEXT, Drawing, HIDDEN, INTERNAL, OBJECT, PROPERTY, STRING};
 use twinheap_jsheap::Heap;
 use twinheap_jsheap::leaks::{AccumulationKind, Confidence, Findings, Ladder, Pattern, Scene, Verdict};
 
@@ -223,4 +223,67 @@ fn closures_are_located_by_themselves() {
     assert_eq!(suspect.accumulation.kind, AccumulationKind::Listeners);
     assert_eq!(suspect.accumulation.name, "PriceFeed._events.price");
     assert_eq!(suspect.class, "onPrice()");
+}
+
+#[test]
+fn a_queue_that_doubles_is_a_leak_although_its_jobs_come_and_go() {
+    let findings = check(&[0..200, 300..700, 900..1500], Verdict::Leak);
+    assert_eq!(findings.confidence, Confidence::Medium);
+}
+
+#[test]
+fn what_was_never_there_before_did_not_grow() {
+    check(&[0..0, 0..0, 0..500], Verdict::None);
+}
+
+#[test]
+fn a_text_that_is_appended_to_swells() {
+    let dump = |bytes: u32| {
+        let mut draw = Drawing::new();
+        let global = draw.global();
+        let log = draw.node(OBJECT, "Transcript", 64);
+        draw.edge(global, PROPERTY, "log", log);
+        let text = draw.node(STRING, "once upon a time", bytes);
+        draw.edge(log, PROPERTY, "text", text);
+        draw
+    };
+    let findings = judge(&[dump(1_000_000), dump(2_000_000), dump(3_000_000)]);
+    assert_eq!(findings.verdict, Verdict::Leak, "{findings:#?}");
+    let suspect = &findings.suspects[0];
+    assert_eq!(suspect.name, "(string) in Transcript.text");
+    assert_eq!((suspect.count.as_slice(), suspect.retained_per_step), (&[1, 1, 1][..], 1_000_000.0));
+    let findings = judge(&[dump(1_000_000), dump(1_000_000), dump(1_001_000)]);
+    assert_eq!(findings.verdict, Verdict::None);
+}
+
+#[test]
+fn code_that_warms_up_is_no_leak() {
+    let dump = |functions: usize| {
+        let mut draw = Drawing::new();
+        let global = draw.global();
+        let script = draw.script("/srv/app/server.js");
+        let context = draw.node(OBJECT, "system / Context", 64);
+        let main = draw.function("main", script, 1, context, &[]);
+        draw.edge(global, PROPERTY, "main", main);
+        for number in 0..functions {
+            let code = draw.node(CODE, "(code for x)", 5000);
+            draw.edge(main, INTERNAL, &format!("feedback {number}"), code);
+            let text = draw.node(STRING, &format!("constant {number}"), 100);
+            draw.edge(code, HIDDEN, "1", text);
+        }
+        draw
+    };
+    assert_eq!(judge(&[dump(100), dump(200), dump(300)]).verdict, Verdict::None);
+}
+
+#[test]
+fn a_dump_of_another_version_is_noticed() {
+    let mut other = server(0..300);
+    other.has_extra_native_bytes = true;
+    let findings = judge(&[server(0..100), server(0..200), other]);
+    assert!(
+        findings.warnings.iter().any(|w| w.contains("different versions of V8")),
+        "{:?}",
+        findings.warnings
+    );
 }

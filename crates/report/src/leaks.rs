@@ -1,7 +1,7 @@
 //! `leaks`: the verdict, the suspects, and what to do next.
 
 use serde::Serialize;
-use twinheap_jsheap::leaks::{Confidence, Findings, Location, Suspect, Verdict};
+use twinheap_jsheap::leaks::{Confidence, Findings, Location, Pattern, Suspect, Verdict};
 
 use crate::describe::Describer;
 use crate::names::clean;
@@ -112,7 +112,7 @@ fn suspect_json<'a>(describer: &Describer<'_>, suspect: &'a Suspect) -> SuspectJ
         retained_size: &suspect.retained_size,
         growth_per_step: suspect.growth_per_step,
         retained_per_step: suspect.retained_per_step,
-        pattern: suspect.pattern.map(|pattern| pattern.word()),
+        pattern: suspect.pattern.map(Pattern::word),
         accumulation: AccumulationJson {
             id: suspect.accumulation.id,
             name: &suspect.accumulation.name,
@@ -170,7 +170,7 @@ fn sentence(findings: &Findings, style: &Style) -> String {
     match findings.verdict {
         Verdict::Leak => {
             let retained = style.size(worst.retained_per_step.max(0.0) as u64);
-            format!("Leak: {class} {sure}pile up in {place}, {retained} more with each dump.")
+            format!("Leak: {class} {sure}piles up in {place}, {retained} more with each dump.")
         }
         _ if is_ladder => format!("No clear leak; {class} in {place} grew and is worth a look."),
         _ => format!(

@@ -1,7 +1,6 @@
 //! What is kept of an earlier dump when the next one is read: sums for each step, and ids.
 
 use rustc_hash::FxHashMap;
-use twinheap_snapshot::NodeIdx;
 
 use crate::ids::IdSet;
 use crate::leaks::detectors;
@@ -63,8 +62,30 @@ impl Census {
     }
 }
 
-/// Of `nodes`, how many are older than the dump whose largest id is `max_id`. Ids of V8's own objects are odd.
-pub(crate) fn older_than(scene: &Scene<'_>, nodes: &[NodeIdx], max_id: u64) -> u64 {
-    let ids = nodes.iter().map(|&node| scene.heap.snapshot.id(node));
-    ids.filter(|&id| id % 2 == 1 && id <= max_id).count() as u64
+/// How old the objects of a step are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ages {
+    /// Objects that the first dump had already.
+    pub(crate) old: u64,
+    /// Objects that the dump before the newest had not.
+    pub(crate) fresh: u64,
+}
+
+/// The ages of the objects of `steps`, by the largest ids of the first dump and of the one before the newest. Ids of
+/// V8's own objects are odd and ascend; others tell nothing. One pass over all nodes.
+pub(crate) fn ages(scene: &Scene<'_>, steps: &[u32], first_max: u64, last_max: u64) -> Vec<Ages> {
+    let snapshot = &scene.heap.snapshot;
+    let mut ages = vec![Ages::default(); steps.len()];
+    let places: FxHashMap<u32, usize> = steps.iter().enumerate().map(|(at, &step)| (step, at)).collect();
+    for node in snapshot.nodes() {
+        let id = snapshot.id(node);
+        if id % 2 == 1
+            && (id <= first_max || id > last_max)
+            && let Some(&at) = places.get(&scene.steps.of(node))
+        {
+            ages[at].old += u64::from(id <= first_max);
+            ages[at].fresh += u64::from(id > last_max);
+        }
+    }
+    ages
 }

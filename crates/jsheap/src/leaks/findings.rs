@@ -7,7 +7,7 @@ use crate::leaks::advice::advice;
 use crate::leaks::census::{Census, Sums};
 use crate::leaks::code::package_of;
 use crate::leaks::detectors;
-use crate::leaks::naming::accumulation;
+use crate::leaks::naming::{Holding, accumulation};
 use crate::leaks::place::locate;
 use crate::leaks::scene::Scene;
 use crate::leaks::signature::signature;
@@ -15,6 +15,10 @@ use crate::leaks::steps::NO_STEP;
 use crate::leaks::{Accumulation, Confidence, LocationRole, Pattern, Strength, Suspect, Verdict};
 use twinheap_trend::trend;
 
+/// Suspects that are compared with each other: each with each.
+const MOST_DRAFTS: usize = 400;
+/// A longer path is one through a chain; then the path to the place says as much.
+const LONG_PATH: usize = 100;
 /// Suspects that are described; more help nobody.
 const MOST_SUSPECTS: usize = 20;
 
@@ -96,7 +100,7 @@ impl Draft {
         detector: &'static str,
         owner: NodeIdx,
         entry: Option<EdgeIdx>,
-        is_list: bool,
+        holding: Holding,
         example: NodeIdx,
         series: &[Sums],
     ) -> Draft {
@@ -104,7 +108,7 @@ impl Draft {
             verdict: Verdict::Suspect,
             confidence: Confidence::Low,
             detector,
-            place: accumulation(scene, owner, entry, is_list),
+            place: accumulation(scene, owner, entry, holding),
             example,
             series: series.to_vec(),
             pattern: None,
@@ -144,7 +148,8 @@ pub(crate) fn draft_evidence(scene: &Scene<'_>, earlier: &[Census]) -> Vec<Draft
         let trend = trend(&counts);
         let entry =
             scene.holder(one.example).filter(|&(holder, _)| holder == one.holder).map(|(_, edge)| edge);
-        let mut draft = Draft::new(scene, one.detector, one.holder, entry, false, one.example, &series);
+        let mut draft =
+            Draft::new(scene, one.detector, one.holder, entry, Holding::Entries, one.example, &series);
         draft.pattern = trend.pattern;
         (draft.verdict, draft.confidence) = match (one.strength, trend.pattern) {
             (Strength::Suspicious | Strength::Damning, Some(Pattern::Steady)) => {
@@ -190,6 +195,7 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
         )
     };
     drafts.sort_by_cached_key(order);
+    drafts.truncate(MOST_DRAFTS);
     let dominates = |above: NodeIdx, below: NodeIdx| scene.heap.dominators.dominates(above.0, below.0);
     let mut merged: Vec<Draft> = Vec::new();
     for draft in drafts {
@@ -250,6 +256,10 @@ fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
     let class = scene.class_words(example);
     let known = function.and_then(|function| scene.location(function, LocationRole::Function));
     let location = known.or_else(|| locate(scene, example, &place));
+    let mut path = scene.path(example);
+    if path.len() > LONG_PATH {
+        path = scene.path(place.node);
+    }
     let package = location.as_ref().and_then(|location| package_of(&location.script));
     let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
     let retained: Vec<u64> = series.iter().map(|sums| sums.retained_size).collect();
@@ -275,7 +285,7 @@ fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
         location,
         package,
         pattern,
-        path: scene.path(example),
+        path,
         example,
         evidence: draft.evidence,
         advice,

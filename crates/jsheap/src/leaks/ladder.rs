@@ -3,9 +3,9 @@
 use twinheap_snapshot::{EdgeIdx, NodeIdx, NodeType};
 
 use crate::ids::IdEvidence;
-use crate::leaks::census::{Census, Sums, older_than};
+use crate::leaks::census::{Ages, Census, Sums, ages};
 use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
-use crate::leaks::naming::owner;
+use crate::leaks::naming::{Holding, owner};
 use crate::leaks::scene::Scene;
 use crate::leaks::steps::Label;
 use crate::leaks::{Confidence, Pattern, Verdict, single};
@@ -60,7 +60,7 @@ struct Group {
     owner: NodeIdx,
     /// The edge by which the owner, or a part of it, holds the example of the first step.
     entry: Option<EdgeIdx>,
-    is_list: bool,
+    holding: Holding,
     steps: Vec<u32>,
 }
 
@@ -73,8 +73,12 @@ struct Climb<'a> {
 
 impl Climb<'_> {
     fn drafts(&self) -> Vec<Draft> {
-        let mut drafts: Vec<Draft> =
-            self.groups().into_iter().filter_map(|group| self.draft(&group)).collect();
+        let groups = self.groups();
+        let (leaders, mut drafts): (Vec<u32>, Vec<Draft>) =
+            groups.iter().filter_map(|group| self.draft(group)).unzip();
+        if self.comparable {
+            self.weigh_ages(&leaders, &mut drafts);
+        }
         drafts.extend(self.swelling());
         drafts.extend(draft_evidence(self.scene, self.earlier));
         drafts
@@ -114,9 +118,9 @@ impl Climb<'_> {
                     work.push(child);
                     continue;
                 }
-                let Some((owner, entry, is_list)) = self.owner_of(child) else { continue };
+                let Some((owner, entry, holding)) = self.owner_of(child) else { continue };
                 let key = steps.of(owner);
-                let group = groups.entry(key).or_insert(Group { owner, entry, is_list, steps: Vec::new() });
+                let group = groups.entry(key).or_insert(Group { owner, entry, holding, steps: Vec::new() });
                 group.steps.push(child);
             }
         }
@@ -135,7 +139,7 @@ impl Climb<'_> {
     }
 
     /// What holds the objects of a step, by which edge, and whether they are a list in which one holds the next.
-    fn owner_of(&self, step: u32) -> Option<(NodeIdx, Option<EdgeIdx>, bool)> {
+    fn owner_of(&self, step: u32) -> Option<(NodeIdx, Option<EdgeIdx>, Holding)> {
         let steps = &self.scene.steps;
         let row = &steps.rows[step as usize];
         let is_list = row.folded * 2 > row.objects;
@@ -144,10 +148,12 @@ impl Climb<'_> {
         while is_list && (steps.of(holder) == step || steps.label(steps.of(holder)) == steps.label(step)) {
             (holder, edge) = self.scene.holder(holder)?;
         }
-        Some((owner(self.scene, holder), Some(edge), is_list))
+        let holding = if is_list { Holding::Chain } else { Holding::Entries };
+        Some((owner(self.scene, holder), Some(edge), holding))
     }
 
-    fn draft(&self, group: &Group) -> Option<Draft> {
+    /// A suspect for a group, with the step that it is named after.
+    fn draft(&self, group: &Group) -> Option<(u32, Draft)> {
         let leader = self.leader(group)?;
         let series = self.sums(leader);
         let (Some(first), Some(last)) = (series.first(), series.last()) else { return None };
@@ -161,7 +167,7 @@ impl Climb<'_> {
         let trend = trend(&counts);
         let pattern = trend.pattern?;
         let mut draft =
-            Draft::new(self.scene, "growth", group.owner, group.entry, group.is_list, row.example, &series);
+            Draft::new(self.scene, "growth", group.owner, group.entry, group.holding, row.example, &series);
         draft.pattern = Some(pattern);
         if counts.len() > 2 && counts.iter().rev().skip(1).all(|&count| count == 0) {
             // It was not there in any dump before: held by something else then, or new.
@@ -179,10 +185,7 @@ impl Climb<'_> {
             // It filled up and stopped: warm-up.
             return None;
         }
-        if self.comparable {
-            self.weigh_ages(leader, &counts, &mut draft);
-        }
-        Some(draft)
+        Some((leader, draft))
     }
 
     /// What the group is named after: the step that brings most bytes, but rather objects than the strings that are
@@ -205,24 +208,25 @@ impl Climb<'_> {
     }
 
     /// What the ids tell: whether the objects of the first dump are still there. In a leak they are; in a cache or a
-    /// queue they were replaced by others.
-    fn weigh_ages(&self, step: u32, counts: &[u64], draft: &mut Draft) {
+    /// queue they were replaced by others. `leaders` are the drafts' steps.
+    fn weigh_ages(&self, leaders: &[u32], drafts: &mut [Draft]) {
         let Some((first, last)) = self.earlier.first().zip(self.earlier.last()) else { return };
-        let nodes: Vec<NodeIdx> = self.scene.steps.nodes(step).collect();
-        let old = older_than(self.scene, &nodes, first.max_id);
-        let fresh = nodes.len() as u64 - older_than(self.scene, &nodes, last.max_id).min(nodes.len() as u64);
-        let had = counts.first().copied().unwrap_or(0);
-        draft.evidence.push(format!("{fresh} of them are new since the dump before and still held"));
-        if had < FEW {
-            return;
-        }
-        if old * 10 >= had * 9 {
-            draft.evidence.push(format!("of the {had} in the first dump, none or few were let go since"));
-        } else if old * 2 < had {
-            draft.evidence.push(format!("of the {had} in the first dump, {old} are left: they come and go"));
+        let ages = ages(self.scene, leaders, first.max_id, last.max_id);
+        for (draft, Ages { old, fresh }) in drafts.iter_mut().zip(ages) {
+            let had = draft.series.first().map_or(0, |sums| sums.objects);
+            let has = draft.series.last().map_or(0, |sums| sums.objects);
+            draft.evidence.push(format!("{fresh} of them are new since the dump before and still held"));
+            if had < FEW {
+                continue;
+            }
+            let left = old.min(had);
+            draft.evidence.push(format!("of the {had} in the first dump, {left} are still held"));
+            if old * 2 >= had {
+                continue;
+            }
+            draft.evidence.push("most of them come and go".to_owned());
             // A queue that more is put into than taken out of is a leak all the same, once it has doubled.
-            let now = counts.last().copied().unwrap_or(0);
-            if draft.verdict == Verdict::Leak && counts.len() > 2 && now >= 2 * had {
+            if draft.verdict == Verdict::Leak && draft.series.len() > 2 && has >= 2 * had {
                 draft.confidence = Confidence::Medium;
             } else {
                 draft.verdict = Verdict::Suspect;
@@ -256,7 +260,8 @@ impl Climb<'_> {
             let is_collection = self.scene.heap.snapshot.node_type(row.example) == NodeType::OBJECT;
             let place = if is_collection { row.example } else { owner(self.scene, holder) };
             let entry = if is_collection { None } else { Some(entry) };
-            let mut draft = Draft::new(self.scene, "growth", place, entry, false, row.example, &series);
+            let mut draft =
+                Draft::new(self.scene, "growth", place, entry, Holding::Value, row.example, &series);
             draft.pattern = Some(pattern);
             draft.swells = true;
             (draft.verdict, draft.confidence) = match pattern {

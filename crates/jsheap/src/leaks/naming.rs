@@ -29,20 +29,34 @@ pub(crate) fn is_part(scene: &Scene<'_>, node: NodeIdx) -> bool {
     }
 }
 
-/// Describes the place `node`, whose children are reached by edges like `entry`.
+/// How a place holds what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// As entries, elements or handles: the entry has no name that matters.
+    Entries,
+    /// As a chain that begins at one of its properties or variables.
+    Chain,
+    /// As the value of one of its properties or variables.
+    Value,
+}
+
+/// Describes the place `node`, which refers to an entry, to the head of a chain or to a value by the edge `entry`.
 pub(crate) fn accumulation(
     scene: &Scene<'_>,
     node: NodeIdx,
     entry: Option<EdgeIdx>,
-    is_list: bool,
+    holding: Holding,
 ) -> Accumulation {
-    let kind = match kind_of(scene, node, entry) {
-        AccumulationKind::Listeners => AccumulationKind::Listeners,
-        _ if is_list => AccumulationKind::LinkedList,
-        kind => kind,
+    let kind = match (kind_of(scene, node, entry), holding) {
+        (AccumulationKind::Listeners, _) => AccumulationKind::Listeners,
+        (_, Holding::Chain) => AccumulationKind::LinkedList,
+        (AccumulationKind::Dictionary, Holding::Value) => AccumulationKind::Object,
+        (kind, _) => kind,
     };
     let mut names = Names { text: String::new(), property: None };
-    if is_list && let Some(edge) = entry {
+    if holding != Holding::Entries
+        && let Some(edge) = entry
+    {
         names.push_front(scene, edge);
     }
     let mut at = node;

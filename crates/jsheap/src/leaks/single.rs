@@ -6,7 +6,7 @@ use crate::leaks::census::Sums;
 use crate::leaks::code::Origin;
 use crate::leaks::findings::{Draft, draft_evidence};
 use crate::leaks::ladder::is_behind_code;
-use crate::leaks::naming::owner;
+use crate::leaks::naming::{Holding, owner};
 use crate::leaks::scene::Scene;
 use crate::leaks::{Confidence, Verdict};
 
@@ -54,7 +54,8 @@ fn draft_large(scene: &Scene<'_>) -> Vec<Draft> {
                 retained_size: row.retained_size,
                 below: row.below,
             };
-            let mut draft = Draft::new(scene, "large", place, Some(entry), false, row.example, &[sums]);
+            let mut draft =
+                Draft::new(scene, "large", place, Some(entry), Holding::Entries, row.example, &[sums]);
             let share = row.below.saturating_mul(100) / total.max(1);
             draft.verdict = Verdict::Suspect;
             draft.confidence = if share >= 50 { Confidence::Medium } else { Confidence::Low };

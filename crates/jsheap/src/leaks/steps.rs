@@ -133,12 +133,6 @@ impl Steps {
     pub(crate) fn children(&self, step: u32) -> &[u32] {
         self.children.of(step)
     }
-
-    /// The nodes of one step. A pass over all nodes.
-    pub(crate) fn nodes(&self, step: u32) -> impl Iterator<Item = NodeIdx> + '_ {
-        let all = self.of_node.iter().enumerate();
-        all.filter(move |&(_, &at)| at == step).map(|(node, _)| NodeIdx(node as u32))
-    }
 }
 
 /// Retained sizes of the steps: one pass over the dominator tree, in which a subtree is a range.

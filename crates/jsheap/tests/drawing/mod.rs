@@ -32,6 +32,8 @@ pub struct Drawing {
     locations: Vec<(usize, u32, u32, u32)>,
     /// The id of the next node.
     pub next_id: u64,
+    /// Whether the file has what Node 24 and newer write into the header.
+    pub has_extra_native_bytes: bool,
 }
 
 impl Drawing {
@@ -124,13 +126,14 @@ impl Drawing {
             .iter()
             .map(|(node, script, line, column)| format!("{},{script},{line},{column}", node * 6))
             .collect();
+        let extra = if self.has_extra_native_bytes { r#","extra_native_bytes":0"# } else { "" };
         let text = format!(
             r#"{{"snapshot":{{"meta":{{"node_fields":["type","name","id","self_size","edge_count","detachedness"],
 "node_types":[["hidden","array","string","object","code","closure","regexp","number","native","synthetic","concatenated string","sliced string"]],
 "edge_fields":["type","name_or_index","to_node"],
 "edge_types":[["context","element","property","internal","hidden","shortcut","weak"]],
 "location_fields":["object_index","script_id","line","column"]}},
-"node_count":{},"edge_count":{}}},"nodes":[{}],"edges":[{}],"locations":[{}],"strings":[{}]}}"#,
+"node_count":{},"edge_count":{}{extra}}},"nodes":[{}],"edges":[{}],"locations":[{}],"strings":[{}]}}"#,
             self.nodes.len(),
             edges.len(),
             records.join(","),
