@@ -254,12 +254,12 @@ fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
     let Draft { verdict, confidence, detector, place, example, series, pattern, swells, function, .. } =
         draft;
     let class = scene.class_words(example);
+    let known = function.and_then(|function| scene.location(function, LocationRole::Function));
+    let location = known.or_else(|| locate(scene, example, &place));
     let mut path = scene.path(example);
     if path.len() > LONG_PATH {
         path = scene.path(place.node);
     }
-    let known = function.and_then(|function| scene.location(function, LocationRole::Function));
-    let location = known.or_else(|| locate(scene, example, &place));
     let package = location.as_ref().and_then(|location| package_of(&location.script));
     let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
     let retained: Vec<u64> = series.iter().map(|sums| sums.retained_size).collect();

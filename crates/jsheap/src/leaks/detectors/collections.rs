@@ -6,7 +6,8 @@ use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, StringId};
 use super::findings::{Finding, named};
 use crate::leaks::code::Mentions;
 use crate::leaks::keys::is_key;
-use crate::leaks::{Accumulation, AccumulationKind, Evidence, Scene, Strength, naming};
+use crate::leaks::naming::{self, Holding};
+use crate::leaks::{Accumulation, AccumulationKind, Evidence, Scene, Strength};
 
 pub(crate) const NAME: &str = "cache";
 
@@ -27,7 +28,7 @@ pub(crate) fn detect(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
     collections.sort_by_key(|(node, _)| (std::cmp::Reverse(scene.heap.retained_size(*node)), *node));
     collections.truncate(MOST);
     for (node, members) in collections {
-        let place = naming::accumulation(scene, node, None, naming::Holding::Entries);
+        let place = naming::accumulation(scene, node, None, Holding::Entries);
         // A listener list, a timer list and the like have detectors that know more.
         if place.kind == AccumulationKind::Listeners || is_runtime(scene, node) {
             continue;
@@ -160,17 +161,14 @@ fn users(scene: &Scene<'_>, node: NodeIdx, property: Option<&str>) -> Vec<User> 
 
 /// Where something is, in a few words: owner and property.
 pub(super) fn place_words(scene: &Scene<'_>, node: NodeIdx) -> String {
-    let own = naming::accumulation(scene, node, None, naming::Holding::Entries).name;
+    let own = naming::accumulation(scene, node, None, Holding::Entries).name;
     // `Promise` and `Writable` name themselves and not where they are.
     let is_class = own == scene.heap.snapshot.raw_name_text(node).to_string_lossy();
     let Some((holder, edge)) = scene.holder(node).filter(|_| is_class) else { return own };
     match scene.heap.snapshot.edge_type(edge) {
         EdgeType::Property => {
             let property = String::from_utf8_lossy(&scene.heap.edge_text(edge)).into_owned();
-            format!(
-                "{}.{property}",
-                naming::accumulation(scene, holder, Some(edge), naming::Holding::Entries).name
-            )
+            format!("{}.{property}", naming::accumulation(scene, holder, Some(edge), Holding::Entries).name)
         }
         EdgeType::Context => String::from_utf8_lossy(&scene.heap.edge_text(edge)).into_owned(),
         _ => own,
