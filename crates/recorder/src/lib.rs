@@ -21,6 +21,7 @@
 
 mod boot;
 mod cfi;
+mod embedded;
 mod expression;
 pub mod hooks;
 mod maps;
@@ -33,4 +34,5 @@ mod thread;
 mod trail;
 mod walk;
 
-pub use session::{library_loaded, real_function};
+pub use embedded::dlopen_target;
+pub use session::{library_loaded, library_unloaded, real_function};

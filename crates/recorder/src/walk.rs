@@ -1,5 +1,7 @@
 //! Walks a stack from the registers of a hook's caller.
 
+use twinheap_wire::record;
+
 use crate::expression::{UCONTEXT_FRAME_POINTER, UCONTEXT_PC, UCONTEXT_STACK_POINTER};
 use crate::maps::Lines;
 use crate::rules::{Base, Rule};
@@ -232,8 +234,12 @@ fn find_stack(thread: &mut Thread, sp: u64) {
     // glibc keeps a thread's control block at the end of its stack; what the kernel joined to the mapping behind it is
     // somebody else's.
     let block = sys::thread_pointer();
-    if sp < block && block < bounds.1 {
+    let is_threads_own = sp < block && block < bounds.1;
+    if is_threads_own {
         bounds.1 = block;
     }
     (thread.stack_low, thread.stack_high) = bounds;
+    if is_threads_own {
+        thread.note(bounds.0, bounds.1 - bounds.0, record::STACK_FLAG);
+    }
 }

@@ -6,6 +6,7 @@ mod groups;
 mod histogram;
 mod leaks;
 mod lifetimes;
+mod outside;
 mod threads;
 mod timeline;
 mod tree;
@@ -26,6 +27,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use twinheap_native::{
     CallSite, CallSites, Cost, CostDelta, Costs, FrameView, Measure, NativeHeap, call_sites, merged_stacks,
+    outside_malloc,
 };
 use twinheap_trace::{FrameKind, IpId, Trace, TraceId};
 
@@ -86,6 +88,8 @@ struct Document<'a> {
     suppressed_bytes: i64,
     peak_rss: Option<u64>,
     attached: bool,
+    /// Null where the file doesn't know.
+    outside_malloc: Option<outside::OutsideJson>,
     #[serde(flatten)]
     selection: SelectionJson<'a>,
     suppressions: Vec<SuppressionJson>,
@@ -194,6 +198,7 @@ pub fn native_json<'a>(view: &NativeView<'a>) -> impl Serialize + use<'a> {
         suppressed_bytes: total.suppressed,
         peak_rss: total.peak_rss,
         attached: heap.trace.is_attached,
+        outside_malloc: outside_malloc(heap).as_ref().map(outside::outside_json),
         selection: source.selection(),
         suppressions: suppressions.collect(),
         stacks: StacksJson {
@@ -314,6 +319,9 @@ pub fn native_text(view: &NativeView<'_>, style: &Style) -> String {
         clean(&String::from_utf8_lossy(&trace.command), 200),
         totals_text(source, style),
     );
+    if let Some(outside) = outside_malloc(source.heap) {
+        out.push_str(&outside::outside_text(&outside, style));
+    }
     let lists: [(&str, Measure); 4] = [
         ("Alive at the peak:", Measure::Peak),
         ("Not freed:", Measure::Leaked),

@@ -12,14 +12,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
-use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, Policy, Writer};
-use twinheap_wire::{policy, trouble};
+use twinheap_trace::heaptrace::{EmbeddedAllocator, End, EndReason, Losses, Meta, Policy, Writer};
+use twinheap_wire::{policy, request, trouble};
 
+use super::answer::{answer_plan, unhooked};
 use super::clock::Clock;
 use super::error::RecordError;
 use super::file_name::file_name;
 use super::jit::JitCode;
 use super::launch::{self, Folder};
+use super::looks::Looks;
 use super::names::{Named, write_symbols};
 use super::output::Output;
 use super::process::{Finished, Recording};
@@ -33,6 +35,8 @@ const POLL: (Duration, Duration) = (Duration::from_micros(500), Duration::from_m
 const SAMPLE: Duration = Duration::from_millis(20);
 /// After so long everything that was read is in the file, whatever happens to us.
 const FLUSH: Duration = Duration::from_secs(2);
+/// After so long nothing is left to settle of what a process has done.
+const SETTLE: Duration = Duration::from_micros(300);
 /// Between two looks whether processes of others still live, and between two calls of the observer.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -115,6 +119,8 @@ pub struct Recorded {
     pub named: Named,
     /// Sentences on modules without names.
     pub problems: Vec<String>,
+    /// Allocators inside of its modules.
+    pub allocators: Vec<EmbeddedAllocator>,
     /// How the process ended, if it was our child and did.
     pub status: Option<ExitStatus>,
 }
@@ -200,6 +206,45 @@ struct Active {
     recording: Recording<File>,
     is_child: bool,
     ring_number: u32,
+    looks: Looks,
+    /// Where our own files are that the process maps.
+    own_folder: String,
+    /// Allocators inside of its modules.
+    allocators: Vec<EmbeddedAllocator>,
+}
+
+impl Active {
+    /// Notes how much memory the process has, and what it is made of if that is due.
+    fn sample(&mut self) {
+        let rss = resident(self.pid);
+        self.recording.sample(rss);
+        if let Some(rss) = rss {
+            self.looks.look_if_due(rss, || self.recording.look(rss, &self.own_folder));
+        }
+    }
+
+    /// Looks at the process's memory, whether it is due or not.
+    fn look(&mut self) {
+        if let Some(rss) = resident(self.pid) {
+            self.recording.look(rss, &self.own_folder);
+        }
+    }
+
+    /// Answers what the process asks.
+    fn answer(&mut self) {
+        if self.recording.ring.asked() == request::LOOK {
+            // What the process has done right before it asked.
+            thread::sleep(SETTLE);
+            self.recording.drain(false);
+            self.look();
+            self.recording.ring.answer(request::LOOK);
+        } else if self.recording.ring.asked() == request::PLAN {
+            let found = answer_plan(&self.recording.ring, self.pid);
+            self.allocators.retain(|known| found.iter().all(|found| found.module != known.module));
+            self.allocators.extend(found);
+            self.recording.ring.answer(request::PLAN);
+        }
+    }
 }
 
 impl Collector<'_> {
@@ -219,8 +264,9 @@ impl Collector<'_> {
             }
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
-                self.active.iter_mut().for_each(|active| active.recording.sample(resident(active.pid)));
+                self.active.iter_mut().for_each(Active::sample);
             }
+            self.active.iter_mut().for_each(Active::answer);
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
                 self.folder.empty_waste();
@@ -299,8 +345,20 @@ impl Collector<'_> {
         let writer = Writer::new(file, &meta, self.options.level).map_err(failed)?;
         let lifetime = self.options.min_lifetime.map(|lifetime| lifetime.as_nanos() as u64);
         let jit = if self.options.js_names { JitCode::of_process(pid) } else { JitCode::default() };
+        let own_folder = self.folder.path().to_string_lossy().into_owned();
         let recording = Recording::new(ring, clock, Output::new(writer, lifetime), jit, pid);
-        self.active.push(Active { pid, path, part, handle, recording, is_child, ring_number });
+        self.active.push(Active {
+            pid,
+            path,
+            part,
+            handle,
+            recording,
+            is_child,
+            ring_number,
+            looks: Looks::new(),
+            own_folder,
+            allocators: Vec::new(),
+        });
         Ok(())
     }
 
@@ -386,7 +444,9 @@ impl Collector<'_> {
         for active in &self.active {
             active.recording.ring.header().stop.store(1, Ordering::Relaxed);
         }
-        while let Some(active) = self.active.pop() {
+        while let Some(mut active) = self.active.pop() {
+            active.recording.drain(false);
+            active.look();
             self.finish(active, reason, None)?;
         }
         Ok(self.into_recordings())
@@ -446,8 +506,11 @@ impl Collector<'_> {
             unmatched_frees: unmatched,
             ..Losses::default()
         };
+        let mut allocators = active.allocators;
+        allocators.extend(unhooked(&places.modules, &allocators));
         let end = End {
             reason,
+            allocators: allocators.clone(),
             exit_status: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
             losses,
@@ -467,8 +530,17 @@ impl Collector<'_> {
         if active.ring_number == 0 {
             self.first_ring = Some(ring);
         }
-        let recorded =
-            Recorded { pid: active.pid, path, bytes, allocations, losses, named, problems, status };
+        let recorded = Recorded {
+            pid: active.pid,
+            path,
+            bytes,
+            allocations,
+            losses,
+            named,
+            problems,
+            status,
+            allocators,
+        };
         // The program itself comes first.
         let at = if active.is_child { self.done.len() } else { 0 };
         self.done.insert(at, recorded);

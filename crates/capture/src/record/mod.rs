@@ -5,17 +5,23 @@
 //! with their allocations (`blocks`), stacks and sizes numbered (`places`), and the whole written as a `.heaptrace`
 //! (`process`, `output`). When the program ends, its places get their names (`names`).
 
+mod answer;
 mod blocks;
 mod clock;
 mod collect;
+mod embedded;
 mod error;
 mod file_name;
 mod jit;
 mod launch;
 mod live;
+mod look;
+mod looks;
+mod mapped;
 mod names;
 mod output;
 mod places;
+mod plan;
 mod process;
 mod ring;
 mod stream;

@@ -32,6 +32,15 @@ extern "C" fn loaded() {
 #[unsafe(link_section = ".init_array")]
 static LOADED: extern "C" fn() = loaded;
 
+/// Runs when the process exits, after the program's own handlers.
+extern "C" fn unloaded() {
+    twinheap_recorder::library_unloaded();
+}
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static UNLOADED: extern "C" fn() = unloaded;
+
 /// A stub for a function of one to four arguments: the registers become the arguments behind them.
 macro_rules! stub {
     ($($name:ident($sp:literal, $fp:literal) = $hook:path;)*) => {$(
@@ -141,6 +150,26 @@ macro_rules! stub_of_fopen {
 }
 
 stub_of_fopen! { fopen fopen64 }
+
+/// `dlopen`: goes on to the real one by a jump, since that asks who its caller is; or to ours, where it needn't.
+///
+/// # Safety
+/// As dlopen.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dlopen() {
+    naked_asm!(
+        "push rdi",
+        "push rsi",
+        "sub rsp, 8",
+        "call {target}",
+        "add rsp, 8",
+        "pop rsi",
+        "pop rdi",
+        "jmp rax",
+        target = sym twinheap_recorder::dlopen_target,
+    )
+}
 
 /// `reallocarray`: a realloc by the same caller, unless the product overflows.
 ///

@@ -70,6 +70,34 @@ pub struct End {
     pub losses: Losses,
     /// Bytes that the process had written for the recorder, and that could not be read as events.
     pub leftover_bytes: u64,
+    /// Allocators that modules of the process bring along, beside the C library's.
+    pub allocators: Vec<EmbeddedAllocator>,
+}
+
+/// An allocator inside an executable or a library, linked statically.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EmbeddedAllocator {
+    /// Path of the module.
+    pub module: String,
+    /// Which allocator it is, such as `mimalloc`.
+    pub name: String,
+    /// Its functions whose calls are recorded.
+    pub hooked: Vec<String>,
+    /// Its functions whose calls are not.
+    pub refused: Vec<RefusedHook>,
+    /// Why none is, if that has one reason: the module has no symbols, or was found too late.
+    pub reason: Option<String>,
+}
+
+/// A function whose calls are not recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedHook {
+    /// Its name.
+    pub function: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a recording ended.
