@@ -18,6 +18,8 @@ mod frames;
 mod lab;
 #[path = "record/modes.rs"]
 mod modes;
+#[path = "record/outside.rs"]
+mod outside;
 #[path = "record/peers.rs"]
 mod peers;
 #[path = "record/processes.rs"]

@@ -198,7 +198,8 @@ pub fn native_json<'a>(view: &NativeView<'a>) -> impl Serialize + use<'a> {
         suppressed_bytes: total.suppressed,
         peak_rss: total.peak_rss,
         attached: heap.trace.is_attached,
-        outside_malloc: outside_malloc(heap).as_ref().map(outside::outside_json),
+        outside_malloc: outside_malloc(heap)
+            .map(|outside| outside::outside_json(&outside, outside::allocators(&heap.trace))),
         selection: source.selection(),
         suppressions: suppressions.collect(),
         stacks: StacksJson {
@@ -321,6 +322,7 @@ pub fn native_text(view: &NativeView<'_>, style: &Style) -> String {
     );
     if let Some(outside) = outside_malloc(source.heap) {
         out.push_str(&outside::outside_text(&outside, style));
+        out.push_str(&outside::allocators_text(outside::allocators(trace), style));
     }
     let lists: [(&str, Measure); 4] = [
         ("Alive at the peak:", Measure::Peak),

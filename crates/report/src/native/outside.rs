@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use twinheap_native::{Outside, OutsideKind, OutsidePart};
+use twinheap_trace::Trace;
+use twinheap_trace::heaptrace::{EmbeddedAllocator, RefusedHook};
 
 use super::{file_name, seconds, signed};
 use crate::Style;
@@ -26,6 +28,8 @@ pub(super) struct OutsideJson {
     unexplained_at_peak: i64,
     unexplained_at_end: i64,
     parts: Vec<PartJson>,
+    /// Allocators inside of modules, and which of their functions' calls are recorded.
+    allocators: Vec<EmbeddedAllocator>,
 }
 
 #[derive(Serialize)]
@@ -43,7 +47,7 @@ struct PartJson {
     maps: u32,
 }
 
-pub(super) fn outside_json(outside: &Outside) -> OutsideJson {
+pub(super) fn outside_json(outside: &Outside, allocators: &[EmbeddedAllocator]) -> OutsideJson {
     let part = |part: &OutsidePart| PartJson {
         name: json_bytes(words(part).as_bytes()),
         kind: part.kind.word(),
@@ -64,6 +68,7 @@ pub(super) fn outside_json(outside: &Outside) -> OutsideJson {
         unexplained_at_peak: outside.unexplained_at_peak(),
         unexplained_at_end: outside.unexplained_at_end(),
         parts: outside.parts.iter().map(part).collect(),
+        allocators: allocators.to_vec(),
     }
 }
 
@@ -137,4 +142,29 @@ pub(super) fn outside_text(outside: &Outside, style: &Style) -> String {
         seconds(outside.end_ms),
         table.render(style)
     )
+}
+
+/// Allocators inside of the process's modules.
+pub(super) fn allocators(trace: &Trace) -> &[EmbeddedAllocator] {
+    let end = trace.recording.as_ref().and_then(|recording| recording.end.as_ref());
+    end.map(|end| end.allocators.as_slice()).unwrap_or_default()
+}
+
+/// A sentence on each allocator inside of a module.
+pub(super) fn allocators_text(allocators: &[EmbeddedAllocator], style: &Style) -> String {
+    let sentence = |allocator: &EmbeddedAllocator| {
+        let module = file_name(allocator.module.as_bytes());
+        let inside = format!("{module} has {} inside", allocator.name);
+        let refused = |refused: &RefusedHook| format!("`{}` ({})", refused.function, refused.reason);
+        let names: Vec<String> = allocator.refused.iter().map(refused).collect();
+        let but = if names.is_empty() { String::new() } else { format!("; not: {}", names.join(", ")) };
+        let words = match (&allocator.reason, allocator.hooked.len()) {
+            (Some(reason), _) => format!("{inside}, whose calls are not recorded: {reason}{but}"),
+            (None, 0) => format!("{inside}, whose calls are not recorded{but}"),
+            (None, count) => format!("{inside}: calls of {count} of its functions are recorded{but}"),
+        };
+        format!("{}\n", clean(&words, 400))
+    };
+    let all: String = allocators.iter().map(sentence).collect();
+    if all.is_empty() { all } else { style.dim(&all) }
 }
