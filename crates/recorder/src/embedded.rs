@@ -8,7 +8,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use twinheap_wire::plan::{CODE, Call, MAX_PATCHES, MAX_PATH, Plan};
+use twinheap_wire::plan::{CODE, Call, MAX_PATCHES, MAX_PATH, Plan, outcome};
 use twinheap_wire::request;
 
 use crate::real;
@@ -199,7 +199,9 @@ fn hook(session: &Session, bias: u64, path: &CStr, is_program: bool) {
         word.store(real.address() as u64, Ordering::Relaxed);
     }
     let is_answered = session.ask(request::PLAN, PATIENCE);
-    if !is_answered || plan.count.load(Ordering::Relaxed) == 0 || !follow(plan, page) {
+    let is_followed = is_answered && plan.count.load(Ordering::Relaxed) != 0 && follow(plan, page);
+    plan.outcome.store(if is_followed { outcome::FOLLOWED } else { outcome::LEFT }, Ordering::Release);
+    if !is_followed {
         // SAFETY: nothing leads there.
         unsafe { sys::unmap(page, CODE) };
     }

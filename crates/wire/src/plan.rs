@@ -34,12 +34,24 @@ pub struct Plan {
     /// Addresses of functions that are the process's malloc already, and its kin: their module is left alone.
     pub known: [AtomicU64; 8],
 
+    /// What the process made of the answer, see [`outcome`].
+    pub outcome: AtomicU32,
     /// Patches in the answer.
     pub count: AtomicU32,
     /// The patches.
     pub patches: [Patch; MAX_PATCHES],
     /// The code.
     pub code: [AtomicU64; CODE / 8],
+}
+
+/// What a process made of a plan.
+pub mod outcome {
+    /// Nothing yet, or the collector has seen it.
+    pub const NONE: u32 = 0;
+    /// It did as the plan says.
+    pub const FOLLOWED: u32 = 1;
+    /// It changed nothing: other bytes were there, or the kernel did not allow it.
+    pub const LEFT: u32 = 2;
 }
 
 /// Eight bytes at the start of a function.

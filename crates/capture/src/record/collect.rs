@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::process::{Pid, Signal, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
 use twinheap_trace::heaptrace::{EmbeddedAllocator, End, EndReason, Losses, Meta, Policy, Writer};
+use twinheap_wire::plan::outcome;
 use twinheap_wire::{policy, request, trouble};
 
 use super::answer::{answer_plan, unhooked};
@@ -211,6 +213,8 @@ struct Active {
     own_folder: String,
     /// Allocators inside of its modules.
     allocators: Vec<EmbeddedAllocator>,
+    /// Those of the latest plan.
+    planned: Range<usize>,
 }
 
 impl Active {
@@ -232,6 +236,14 @@ impl Active {
 
     /// Answers what the process asks.
     fn answer(&mut self) {
+        if self.recording.ring.plan().outcome.swap(outcome::NONE, Ordering::Acquire) == outcome::LEFT {
+            for allocator in self.allocators.get_mut(self.planned.clone()).into_iter().flatten() {
+                allocator.hooked.clear();
+                allocator.reason.get_or_insert_with(|| {
+                    "the process could not change the module's code in time".to_owned()
+                });
+            }
+        }
         if self.recording.ring.asked() == request::LOOK {
             // What the process has done right before it asked.
             thread::sleep(SETTLE);
@@ -241,6 +253,7 @@ impl Active {
         } else if self.recording.ring.asked() == request::PLAN {
             let found = answer_plan(&self.recording.ring, self.pid);
             self.allocators.retain(|known| found.iter().all(|found| found.module != known.module));
+            self.planned = self.allocators.len()..self.allocators.len() + found.len();
             self.allocators.extend(found);
             self.recording.ring.answer(request::PLAN);
         }
@@ -358,6 +371,7 @@ impl Collector<'_> {
             looks: Looks::new(),
             own_folder,
             allocators: Vec::new(),
+            planned: 0..0,
         });
         Ok(())
     }
@@ -473,6 +487,7 @@ impl Collector<'_> {
         status: Option<ExitStatus>,
     ) -> Result<(), RecordError> {
         while active.recording.drain(true) > 0 {}
+        active.answer();
         active.recording.sample(None);
         let path = active.path;
         let failed = |error| RecordError::Write { path: path.clone(), error };
