@@ -203,13 +203,9 @@ fn move_start(candidate: &Candidate, image: &Image<'_>, memory: &File) -> Result
     let mut at = address;
     let mut instructions = Vec::new();
     for instruction in &all {
-        let length = instruction.next_ip() - at;
         if instructions.is_empty() && instruction.code() == Code::Endbr64 {
             at = instruction.next_ip();
             continue;
-        }
-        if length >= JUMP {
-            break;
         }
         if !is_movable(instruction) {
             return Err(format!("its first bytes hold {:?}", instruction.mnemonic()).to_lowercase());
