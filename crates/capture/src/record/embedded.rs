@@ -153,7 +153,7 @@ const FAMILIES: &[Family] = &[
         marks: &[],
     },
     Family {
-        name: "a malloc of its own",
+        name: PLAIN,
         prefixes: &[""],
         functions: &[
             ("malloc", SIZE),
@@ -171,6 +171,9 @@ const FAMILIES: &[Family] = &[
         marks: &[],
     },
 ];
+
+/// The allocator whose functions have the names of malloc and its kin.
+pub(super) const PLAIN: &str = "a malloc of its own";
 
 /// A function of an allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use rustc_hash::FxHashSet;
 use twinheap_trace::heaptrace::{EmbeddedAllocator, RefusedHook};
 use twinheap_wire::plan::{CODE, MAX_PATCHES};
 
-use super::embedded::{Function, function};
+use super::embedded::{Function, PLAIN, allocator_inside, function};
 
 /// Bytes of the jump that is written over a function's start.
 const JUMP: u64 = 5;
@@ -117,7 +117,14 @@ fn make(bytes: &[u8], path: &Path, memory: &File, question: &Question) -> Option
             })
             .collect(),
     };
-    let (candidates, starts) = candidates(&file, bias);
+    let (mut candidates, starts) = candidates(&file, bias);
+    // Functions with malloc's own names are an allocator's only if there is one. Others hand calls on to the next malloc,
+    // and so to us: they would be counted twice.
+    if candidates.iter().any(|candidate| candidate.function.family == PLAIN)
+        && allocator_inside(bytes).is_none()
+    {
+        candidates.retain(|candidate| candidate.function.family != PLAIN);
+    }
     if candidates.is_empty() || candidates.iter().any(|candidate| question.known.contains(&candidate.address))
     {
         return None;
