@@ -269,10 +269,15 @@ fn refuse_targets(moved: &mut [Result<Moved, String>], image: &Image<'_>, starts
     let (first, last) =
         (inner.first().map_or(0, |range| range.start), inner.last().map_or(0, |range| range.end));
     for (start, bytes) in &image.segments {
-        for (at, distance) in bytes.windows(4).enumerate() {
-            let distance = i32::from_le_bytes([distance[0], distance[1], distance[2], distance[3]]);
-            let target = (start + at as u64 + 4).wrapping_add_signed(i64::from(distance));
-            if target >= first && target < last {
+        for (at, window) in bytes.windows(6).enumerate() {
+            let &[first_opcode, opcode, a, b, c, d] = window else { continue };
+            // call, jmp, the long jcc, and whatever takes an address by its distance.
+            let is_distance = matches!(opcode, 0xE8 | 0xE9)
+                || first_opcode == 0x0F && opcode & 0xF0 == 0x80
+                || opcode & 0xC7 == 0x05;
+            let distance = i64::from(i32::from_le_bytes([a, b, c, d]));
+            let target = (start + at as u64 + 6).wrapping_add_signed(distance);
+            if is_distance && target >= first && target < last {
                 hit.extend(find(target));
             }
         }
