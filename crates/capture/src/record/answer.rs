@@ -11,6 +11,7 @@ use twinheap_trace::heaptrace::EmbeddedAllocator;
 use twinheap_wire::plan::{MAX_PATH, Plan};
 
 use super::embedded::allocator_inside;
+use super::look::mappings;
 use super::places::Module;
 use super::plan::{Question, plan};
 use super::ring::Ring;
@@ -28,17 +29,20 @@ pub(super) fn answer_plan(ring: &Ring, pid: u32) -> Vec<EmbeddedAllocator> {
         is_program: asked.is_program.load(Ordering::Relaxed) != 0,
         known: asked.known.iter().map(load).filter(|&address| address != 0).collect(),
     };
-    let answer = if question.is_program {
+    let (path, file) = if question.is_program {
         let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         (path, PathBuf::from(format!("/proc/{pid}/exe")))
     } else {
         let path = path(asked);
+        // Under the name that the kernel has for it, as everything else that is mapped.
+        let mappings = mappings(pid);
+        let mapping = mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&question.bias));
+        let mapped = mapping.map_or_else(|| path.clone(), |mapping| PathBuf::from(&mapping.path));
         // Its root may be another one than ours.
         let root = format!("/proc/{pid}/{}", if path.is_absolute() { "root" } else { "cwd" });
         let file = Path::new(&root).join(path.strip_prefix("/").unwrap_or(&path));
-        (path, file)
+        (mapped, file)
     };
-    let (path, file) = answer;
     let memory = File::open(format!("/proc/{pid}/mem"));
     let answer = match (DebugFiles.open(&file), memory) {
         (Some(bytes), Ok(memory)) => plan((*bytes).as_ref(), &path, &memory, &question),
