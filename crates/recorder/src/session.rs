@@ -149,8 +149,8 @@ pub unsafe fn library_loaded() {
 
 /// What the preloaded object does when the process exits: the collector looks a last time at the process's memory.
 pub fn library_unloaded() {
-    /// A collector that is busy is not waited for long.
-    const PATIENCE: u64 = 200_000_000;
+    /// A collector that is busy is not waited for forever.
+    const PATIENCE: u64 = 2_000_000_000;
     if let Some(session) = current().filter(|session| session.may_ask()) {
         session.ask(request::LOOK, PATIENCE);
     }

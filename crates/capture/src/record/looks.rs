@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The part of its time that a process may lose to looks at the most: one in so many.
 const SHARE: u32 = 200;
 /// Time for looks that a short recording has too.
@@ -40,10 +42,17 @@ impl Looks {
         let is_peak = rss > self.peak + (self.peak / 50).max(STEP);
         let pause = PAUSE.max(elapsed / PART);
         if is_peak || self.latest.is_none_or(|latest| now - latest >= pause) {
+            let before = worked();
             look();
             self.peak = self.peak.max(rss);
             self.latest = Some(now);
-            self.spent += now.elapsed();
+            self.spent += worked().saturating_sub(before);
         }
     }
+}
+
+/// What this thread has worked. That it had to wait for a processor is no burden to the process.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
