@@ -24,6 +24,8 @@ mod lab;
 mod lost;
 #[path = "record/modes.rs"]
 mod modes;
+#[path = "record/outside.rs"]
+mod outside;
 #[path = "record/peers.rs"]
 mod peers;
 #[path = "record/processes.rs"]

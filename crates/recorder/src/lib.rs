@@ -21,6 +21,7 @@
 
 mod boot;
 mod cfi;
+mod embedded;
 mod exit;
 mod expression;
 pub mod hooks;
@@ -36,5 +37,6 @@ mod trail;
 mod v8;
 mod walk;
 
+pub use embedded::dlopen_target;
 pub use exit::exiting;
-pub use session::{library_loaded, process_ends, real_function};
+pub use session::{library_loaded, library_unloaded, process_ends, real_function};

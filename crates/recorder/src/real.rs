@@ -16,7 +16,7 @@ real! {
     MALLOC = c"malloc", FREE = c"free", CALLOC = c"calloc", REALLOC = c"realloc",
     POSIX_MEMALIGN = c"posix_memalign", ALIGNED_ALLOC = c"aligned_alloc", MEMALIGN = c"memalign",
     VALLOC = c"valloc", PVALLOC = c"pvalloc", MMAP = c"mmap", MUNMAP = c"munmap", MREMAP = c"mremap",
-    DLCLOSE = c"dlclose", SETVBUF = c"setvbuf", FOPEN = c"fopen",
+    DLOPEN = c"dlopen", DLCLOSE = c"dlclose", SETVBUF = c"setvbuf", FOPEN = c"fopen",
 }
 
 /// What the program says about its own leaks, as LeakSanitizer asks for it; null if it says nothing.

@@ -7,12 +7,12 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use twinheap_wire::{
     CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, MAX_FRAMES,
-    NODE_OPTIONS, RING, VARIABLE, clock, filter_slot, policy, status, trouble,
+    NODE_OPTIONS, PLAN_AT, RING, VARIABLE, clock, filter_slot, plan::Plan, policy, request, status, trouble,
 };
 
 use crate::real;
 use crate::sys;
-use crate::{modules, thread, v8};
+use crate::{embedded, modules, thread, v8};
 
 /// The process's part of a recording.
 pub(crate) struct Session {
@@ -132,6 +132,7 @@ pub unsafe fn library_loaded() {
         }
         return;
     }
+    embedded::hook_program(get());
     let suppressions = real::SUPPRESSIONS.address();
     if !suppressions.is_null() {
         // SAFETY: the sanitizer's interface: takes nothing, returns a C string that stays.
@@ -151,6 +152,15 @@ pub unsafe fn library_loaded() {
 pub fn process_ends() {
     if let Some(session) = current().filter(|_| is_collector_alive()) {
         v8::wait_for_reader(session, 2000);
+    }
+}
+
+/// What the preloaded object does when the process exits: the collector looks a last time at the process's memory.
+pub fn library_unloaded() {
+    /// A collector that is busy is not waited for forever.
+    const PATIENCE: u64 = 2_000_000_000;
+    if let Some(session) = current().filter(|session| session.may_ask()) {
+        session.ask(request::LOOK, PATIENCE);
     }
 }
 
@@ -362,6 +372,48 @@ impl Session {
         let at = self.ring + DESCRIPTORS_AT + chunk as usize * size_of::<Descriptor>();
         // SAFETY: chunks' numbers come from the ring, and are checked where they are taken.
         unsafe { &*(at as *const Descriptor) }
+    }
+
+    /// The place for a question about a module.
+    pub(crate) fn plan(&self) -> &'static Plan {
+        // SAFETY: a part of the ring, which stays mapped; all its fields are atomic.
+        unsafe { &*((self.ring + PLAN_AT) as *const Plan) }
+    }
+
+    /// Whether the collector answers, and nobody else asks. Who finds it so has the right to ask.
+    pub(crate) fn may_ask(&self) -> bool {
+        let asked = &self.header.request;
+        STATE.load(Ordering::Relaxed) == ON
+            && self.header.stop.load(Ordering::Relaxed) == 0
+            && asked
+                .compare_exchange(request::NONE, request::PREPARED, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Asks the collector, after [`Session::may_ask`]; whether it answered within so many nanoseconds.
+    pub(crate) fn ask(&self, what: u32, patience: u64) -> bool {
+        let asked = &self.header.request;
+        asked.store(what, Ordering::Release);
+        let start = sys::monotonic();
+        let mut looked = 0;
+        loop {
+            if asked.load(Ordering::Acquire) == request::ANSWERED {
+                asked.store(request::NONE, Ordering::Release);
+                return true;
+            }
+            let waited = sys::monotonic().wrapping_sub(start);
+            // Twice in a second: is there anybody to answer?
+            let is_hopeless = waited / 500_000_000 > looked && {
+                looked = waited / 500_000_000;
+                !is_collector_alive()
+            };
+            if is_hopeless || waited > patience || self.header.stop.load(Ordering::Relaxed) != 0 {
+                // An answer that comes right now is too late as well: it must not be written over the next one.
+                asked.store(request::GIVEN_UP, Ordering::Release);
+                return false;
+            }
+            sys::wait(asked, what, 5_000_000);
+        }
     }
 
     /// A thread's first chunk: where it begins. A thread that has none is served before those that want another.

@@ -94,6 +94,58 @@ fn map(address: usize, length: usize, protection: i32, flags: i32, file: i32) ->
     (result > 0).then_some(result as *mut u8)
 }
 
+/// Fresh private memory exactly there; `None` if something else is.
+pub(crate) fn map_at(address: u64, length: usize) -> Option<*mut u8> {
+    // Kernels before 4.17 take the flag for nothing, and the address for a wish.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    let mapped = map(address as usize, length, libc::PROT_READ | libc::PROT_WRITE, flags, -1)?;
+    if mapped as u64 == address {
+        return Some(mapped);
+    }
+    // SAFETY: just mapped, and not where it should be.
+    unsafe { unmap(mapped, length) };
+    None
+}
+
+/// Changes what may be done with whole pages; whether the kernel agreed.
+pub(crate) fn protect(address: u64, length: u64, protection: i32) -> bool {
+    let arguments = [address as usize, length as usize, protection as usize, 0, 0, 0];
+    // SAFETY: callers only add rights, or give back those that code has.
+    unsafe { call(libc::SYS_mprotect, arguments) == 0 }
+}
+
+/// Where the program's headers lie, as the kernel told it at its start.
+pub(crate) fn program_headers() -> Option<u64> {
+    const AT_PHDR: u64 = 3;
+    let file = open(c"/proc/self/auxv", libc::O_RDONLY)?;
+    let mut buffer = [0u8; 1024];
+    let read = file.read(&mut buffer);
+    let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
+    buffer.get(..read)?.chunks_exact(16).find_map(|pair| {
+        let (key, value) = (word(pair.get(..8)?)?, word(pair.get(8..)?)?);
+        (key == AT_PHDR && value != 0).then_some(value)
+    })
+}
+
+/// Threads of this process; 0 if nobody tells.
+pub(crate) fn thread_count() -> u32 {
+    let Some(file) = open(c"/proc/self/stat", libc::O_RDONLY) else { return 0 };
+    let mut buffer = [0u8; 512];
+    let read = file.read(&mut buffer);
+    let text = buffer.get(..read).unwrap_or_default();
+    // The name, in brackets, may hold anything. The eighteenth field behind it is the count.
+    let end = text.iter().rposition(|&byte| byte == b')').unwrap_or(0);
+    let field = text.get(end..).unwrap_or_default().split(|&byte| byte == b' ').nth(18).unwrap_or_default();
+    field
+        .iter()
+        .fold(0, |count: u32, byte| count.wrapping_mul(10).wrapping_add(u32::from(byte.wrapping_sub(b'0'))))
+}
+
+/// Whether there is no other thread.
+pub(crate) fn is_single_threaded() -> bool {
+    thread_count() == 1
+}
+
 /// Gives memory back.
 ///
 /// # Safety

@@ -198,6 +198,9 @@ impl Thread {
             thread.synchronise(session.now());
         }
         thread.write(record::number(record::THREAD, u64::from(tid)));
+        if !is_used {
+            thread.note(state as u64, size_of::<Thread>() as u64, record::OWN_FLAG);
+        }
         thread.is_live = 1;
         set_current(state);
         Some(state)
@@ -399,6 +402,20 @@ impl Thread {
             // SAFETY: three words are reserved.
             unsafe {
                 at.add(1).write(u64::from(stack) << 32 | u64::from(flags));
+                at.add(2).write(length);
+                publish(at, record::event(record::MAP, ticks, address));
+            }
+        }
+    }
+
+    /// Records whose a range of memory is that no mmap of the program's made; `flag` is one of those of
+    /// [`twinheap_wire::record`].
+    pub(crate) fn note(&mut self, address: u64, length: u64, flag: u32) {
+        let ticks = self.ticks(session::get());
+        if let Some(at) = self.reserve(3) {
+            // SAFETY: three words are reserved.
+            unsafe {
+                at.add(1).write(u64::from((flag | libc::MAP_ANONYMOUS as u32) << 8));
                 at.add(2).write(length);
                 publish(at, record::event(record::MAP, ticks, address));
             }

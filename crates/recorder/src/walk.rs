@@ -1,5 +1,7 @@
 //! Walks a stack from the registers of a hook's caller.
 
+use twinheap_wire::record;
+
 use crate::expression::{UCONTEXT_FRAME_POINTER, UCONTEXT_PC, UCONTEXT_STACK_POINTER};
 use crate::maps::Lines;
 use crate::rules::{Base, Rule};
@@ -289,5 +291,8 @@ fn find_stack(thread: &mut Thread, sp: u64) -> u64 {
         thread.stack.set_home(low, high);
     }
     thread.stack.set(low, high);
+    if is_threads {
+        thread.note(low, high - low, record::STACK_FLAG);
+    }
     high
 }

@@ -8,6 +8,7 @@ mod histogram;
 mod leaks;
 mod lifetimes;
 mod lost;
+mod outside;
 mod reallocs;
 mod threads;
 mod timeline;
@@ -31,6 +32,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use twinheap_native::{
     CallSite, Cost, CostDelta, Costs, FrameView, Lost, Measure, NativeHeap, call_sites, merged_stacks,
+    outside_malloc,
 };
 use twinheap_trace::{IpId, Trace, TraceId};
 
@@ -109,6 +111,8 @@ struct Document<'a> {
     /// Only of a sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_95: Option<TotalErrorJson>,
+    /// Null where the file doesn't know.
+    outside_malloc: Option<outside::OutsideJson>,
     #[serde(flatten)]
     selection: SelectionJson<'a>,
     suppressions: Vec<SuppressionJson>,
@@ -193,6 +197,8 @@ pub fn native_json<'a>(view: &NativeView<'a>) -> impl Serialize + use<'a> {
         peak_rss: total.peak_rss,
         attached: heap.trace.is_attached,
         error_95: source.is_estimated().then(|| TotalErrorJson::from(&total.cost.variance)),
+        outside_malloc: outside_malloc(heap)
+            .map(|outside| outside::outside_json(&outside, outside::allocators(&heap.trace))),
         selection: source.selection(),
         suppressions: suppressions.collect(),
         stacks: StacksJson {
@@ -268,6 +274,10 @@ pub fn native_text(view: &NativeView<'_>, style: &Style) -> String {
         clean(&String::from_utf8_lossy(&trace.command), 200),
         totals_text(view, style),
     );
+    if let Some(outside) = outside_malloc(source.heap) {
+        out.push_str(&outside::outside_text(&outside, style));
+        out.push_str(&outside::allocators_text(outside::allocators(trace), style));
+    }
     let lists: [(&str, Measure); 4] = [
         ("Alive at the peak:", Measure::Peak),
         ("Not freed:", Measure::Leaked),

@@ -24,6 +24,7 @@ mod formats;
 pub mod heaptrace;
 mod ids;
 mod lifetimes;
+mod memory_look;
 mod parser;
 mod profile;
 mod raw;
@@ -43,6 +44,7 @@ pub use formats::{
 pub use heaptrace::is_heaptrace;
 pub use ids::{FrameId, InfoIdx, IpId, ModuleNo, StackId, StringId, ThreadNo, TraceId};
 pub use lifetimes::{Lifetimes, ReallocChain, ReallocChains};
+pub use memory_look::{MemoryLook, MemoryOwner, MemoryPart};
 pub use parser::{Parsed, Parser};
 pub use profile::{
     CostType, Detail, Frames, Mapping, Profile, ProfileBuilder, ProfileClock, ProfileFrame, ProfileMeta,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::heaptrace::{End, Meta};
 use crate::ids::{InfoIdx, StringId, ThreadNo, TraceId};
 use crate::lifetimes::{Lifetimes, ReallocChains};
+use crate::memory_look::MemoryLook;
 use crate::thread_runs::ThreadRuns;
 
 /// What a `.heaptrace` file has beside the columns that every recording has.
@@ -26,6 +27,8 @@ pub struct Recording {
     pub memory: Vec<MemorySample>,
     /// Calls of the mmap family, in order of time.
     pub maps: Vec<MapEvent>,
+    /// What the process's resident memory was made of, in order of time.
+    pub looks: Vec<MemoryLook>,
     /// Blocks that were alive at the end, if the file lists them.
     pub live: Option<Vec<LiveBlock>>,
     /// Those of them that nothing pointed to when the process exited, if somebody looked.
@@ -121,6 +124,8 @@ pub enum MapKind {
     Stack,
     /// V8's heap, code or cage.
     V8,
+    /// The recorder's own.
+    Recorder,
     /// Nobody knows.
     #[default]
     Unknown,

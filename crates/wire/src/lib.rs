@@ -10,6 +10,7 @@
 //! instruction, so that a signal handler that allocates in the middle of a hook gets room of its own.
 #![no_std]
 
+pub mod plan;
 pub mod record;
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -45,8 +46,10 @@ pub const FILTER: usize = 32 << 10;
 pub const DESCRIPTORS_AT: usize = 4096;
 /// Offset of the filter, [`FILTER`] counters of 16 bits.
 pub const FILTER_AT: usize = DESCRIPTORS_AT + MAX_CHUNKS * size_of::<Descriptor>();
+/// Offset of the [`plan::Plan`].
+pub const PLAN_AT: usize = FILTER_AT + FILTER * 2;
 /// Offset of the first chunk.
-pub const CHUNKS_AT: usize = (FILTER_AT + FILTER * 2).next_multiple_of(CHUNK);
+pub const CHUNKS_AT: usize = (PLAN_AT + size_of::<plan::Plan>()).next_multiple_of(CHUNK);
 /// Bytes of a ring's address space.
 pub const RING: usize = CHUNKS_AT + MAX_CHUNKS * CHUNK;
 
@@ -103,6 +106,9 @@ pub struct Header {
     pub given_back: AtomicU32,
     /// Threads that wait.
     pub waiting: AtomicU32,
+
+    /// What the process wants to know of the collector, see [`request`]. A futex.
+    pub request: AtomicU32,
 
     /// Processes that found the ring taken, and are not recorded.
     pub bystanders: AtomicU32,
@@ -195,6 +201,23 @@ pub mod leak_check {
     pub const LOOKING: u32 = 3;
     /// It has been done, or given up.
     pub const DONE: u32 = 4;
+}
+
+/// What a process asks of the collector. It asks one thing at a time and waits, but not for long: an answer that comes
+/// too late finds [`GIVEN_UP`](request::GIVEN_UP), and nothing is asked again.
+pub mod request {
+    /// Nothing is asked.
+    pub const NONE: u32 = 0;
+    /// The process ends: what is its memory made of?
+    pub const LOOK: u32 = 1;
+    /// A module was loaded: which of its functions allocate? See [`crate::plan`].
+    pub const PLAN: u32 = 2;
+    /// The collector has answered.
+    pub const ANSWERED: u32 = 3;
+    /// The process waited too long.
+    pub const GIVEN_UP: u32 = 4;
+    /// A thread of the process writes its question.
+    pub const PREPARED: u32 = 5;
 }
 
 /// How events are timed.

@@ -36,6 +36,10 @@ pub const STACK: u64 = 6;
 pub const THREAD: u64 = 7;
 /// An mmap: `stack << 32 | flags of mmap << 8 | protection`, then the length.
 pub const MAP: u64 = 8;
+/// Among the flags of mmap: a thread's stack (Linux's `MAP_STACK`).
+pub const STACK_FLAG: u32 = 0x2_0000;
+/// Among the flags of mmap: memory of the recorder's own. Linux has no flag of this value.
+pub const OWN_FLAG: u32 = 0x80_0000;
 /// A munmap: the length.
 pub const UNMAP: u64 = 9;
 /// A module: words of [`module`], then its path in whole words.

@@ -99,6 +99,12 @@ impl Blocks {
         self.live.iter()
     }
 
+    /// Addresses of blocks that are alive: about `most` of them, from all over the table, if there are more.
+    pub(super) fn addresses(&self, most: usize) -> impl Iterator<Item = u64> {
+        let step = self.live.len().div_ceil(most.max(1)).max(1);
+        self.live.iter().step_by(step).map(|(address, _)| address)
+    }
+
     /// Allocations and addresses of what is alive, in the order of allocation.
     pub(super) fn into_live(self) -> Vec<(u64, u64)> {
         let mut live: Vec<(u64, u64)> =

@@ -3,24 +3,29 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
 use twinheap_symbols::v8::Layout;
-use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, Policy, Writer};
-use twinheap_wire::{RING, policy, trouble};
+use twinheap_trace::heaptrace::{EmbeddedAllocator, End, EndReason, Losses, Meta, Policy, Writer};
+use twinheap_wire::plan::outcome;
+use twinheap_wire::{RING, policy, request, trouble};
 
+use super::answer::{answer_plan, unhooked};
 use super::clock::Clock;
 use super::error::RecordError;
 use super::file_name::{before_exec, file_name};
 use super::jit::JitCode;
 use super::js::{self, JsFrames};
 use super::launch::{self, Folder};
+use super::looks::Looks;
 use super::names::{Named, write_symbols};
 use super::output::Output;
 use super::pace::Pace;
@@ -33,6 +38,8 @@ use crate::part_file::PartFile;
 const SAMPLE: Duration = Duration::from_millis(20);
 /// After so long everything that was read is in the file, whatever happens to us.
 const FLUSH: Duration = Duration::from_secs(2);
+/// After so long nothing is left to settle of what a process has done.
+const SETTLE: Duration = Duration::from_micros(300);
 /// Between two looks whether processes of others still live, and between two calls of the observer.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -134,6 +141,8 @@ pub struct Recorded {
     pub fetched: Option<String>,
     /// Sentences on modules without names, and on servers that failed.
     pub problems: Vec<String>,
+    /// Allocators inside of its modules.
+    pub allocators: Vec<EmbeddedAllocator>,
     /// How the process ended, if it was our child and did.
     pub status: Option<ExitStatus>,
 }
@@ -234,6 +243,56 @@ struct Active {
     recording: Recording<File>,
     is_child: bool,
     ring_number: u32,
+    looks: Looks,
+    /// Where our own files are that the process maps.
+    own_folder: String,
+    /// Allocators inside of its modules.
+    allocators: Vec<EmbeddedAllocator>,
+    /// Those of the latest plan.
+    planned: Range<usize>,
+}
+
+impl Active {
+    /// Notes how much memory the process has, and what it is made of if that is due.
+    fn sample(&mut self) {
+        let rss = resident(self.pid);
+        self.recording.sample(rss);
+        if let Some(rss) = rss {
+            self.looks.look_if_due(rss, || self.recording.look(rss, &self.own_folder));
+        }
+    }
+
+    /// Looks at the process's memory, whether it is due or not.
+    fn look(&mut self) {
+        if let Some(rss) = resident(self.pid) {
+            self.recording.look(rss, &self.own_folder);
+        }
+    }
+
+    /// Answers what the process asks.
+    fn answer(&mut self) {
+        if self.recording.ring.plan().outcome.swap(outcome::NONE, Ordering::Acquire) == outcome::LEFT {
+            for allocator in self.allocators.get_mut(self.planned.clone()).into_iter().flatten() {
+                allocator.hooked.clear();
+                allocator.reason.get_or_insert_with(|| {
+                    "the process could not change the module's code in time".to_owned()
+                });
+            }
+        }
+        if self.recording.ring.asked() == request::LOOK {
+            // What the process has done right before it asked.
+            thread::sleep(SETTLE);
+            self.recording.drain(false);
+            self.look();
+            self.recording.ring.answer(request::LOOK);
+        } else if self.recording.ring.asked() == request::PLAN {
+            let found = answer_plan(&self.recording.ring, self.pid);
+            self.allocators.retain(|known| found.iter().all(|found| found.module != known.module));
+            self.planned = self.allocators.len()..self.allocators.len() + found.len();
+            self.allocators.extend(found);
+            self.recording.ring.answer(request::PLAN);
+        }
+    }
 }
 
 impl Collector<'_> {
@@ -255,8 +314,9 @@ impl Collector<'_> {
             }
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
-                self.active.iter_mut().for_each(|active| active.recording.sample(resident(active.pid)));
+                self.active.iter_mut().for_each(Active::sample);
             }
+            self.active.iter_mut().for_each(Active::answer);
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
                 self.folder.empty_waste();
@@ -336,8 +396,21 @@ impl Collector<'_> {
             JsNames::Auto | JsNames::Frames => JsFrames::of_process(pid, self.layout.clone()),
             JsNames::Options | JsNames::None => JsFrames::nothing(),
         };
+        let own_folder = self.folder.path().to_string_lossy().into_owned();
         let recording = Recording::new(ring, clock, Output::new(writer, lifetime), jit, js, pid);
-        self.active.push(Active { pid, path, part, handle, recording, is_child, ring_number });
+        self.active.push(Active {
+            pid,
+            path,
+            part,
+            handle,
+            recording,
+            is_child,
+            ring_number,
+            looks: Looks::new(),
+            own_folder,
+            allocators: Vec::new(),
+            planned: 0..0,
+        });
         Ok(())
     }
 
@@ -423,7 +496,9 @@ impl Collector<'_> {
         for active in &self.active {
             active.recording.ring.header().stop.store(1, Ordering::Relaxed);
         }
-        while let Some(active) = self.active.pop() {
+        while let Some(mut active) = self.active.pop() {
+            active.recording.drain(false);
+            active.look();
             self.finish(active, reason, None)?;
         }
         Ok(self.into_recordings())
@@ -450,6 +525,7 @@ impl Collector<'_> {
         status: Option<ExitStatus>,
     ) -> Result<(), RecordError> {
         while active.recording.drain(true) > 0 {}
+        active.answer();
         active.recording.sample(None);
         let path = active.path;
         let failed = |error| RecordError::Write { path: path.clone(), error };
@@ -497,8 +573,11 @@ impl Collector<'_> {
             unmatched_frees: if self.options.sample.is_some() { 0 } else { unmatched },
             ..Losses::default()
         };
+        let mut allocators = active.allocators;
+        allocators.extend(unhooked(&places.modules, &allocators));
         let end = End {
             reason,
+            allocators: allocators.clone(),
             exit_status: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
             losses,
@@ -530,6 +609,7 @@ impl Collector<'_> {
             fetched,
             problems,
             status,
+            allocators,
         };
         // The program itself comes first.
         let at = if active.is_child { self.done.len() } else { 0 };

@@ -114,6 +114,11 @@ impl Live {
         self.find(address).map(|at| self.slots[at].block())
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Addresses and blocks, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Block)> {
         self.slots.iter().filter(|slot| !slot.is_empty()).map(|slot| (slot.address(), slot.block()))

@@ -5,9 +5,11 @@
 //! with their allocations (`blocks`), stacks and sizes numbered (`places`), and the whole written as a `.heaptrace`
 //! (`process`, `output`). Before it exits, its memory may be searched for pointers to its blocks (`leaks`). When it ends, its places get their names (`names`).
 
+mod answer;
 mod blocks;
 mod clock;
 mod collect;
+mod embedded;
 mod error;
 mod file_name;
 mod jit;
@@ -15,10 +17,14 @@ mod js;
 mod launch;
 mod leaks;
 mod live;
+mod look;
+mod looks;
+mod mapped;
 mod names;
 mod output;
 mod pace;
 mod places;
+mod plan;
 mod process;
 mod ring;
 mod stream;

@@ -6,8 +6,8 @@ use std::io::Write;
 
 use rustc_hash::FxHashMap;
 use twinheap_trace::heaptrace::Writer;
-use twinheap_trace::{InfoIdx, MapEvent, MapKind, MapOp, MemorySample, ThreadNo};
-use twinheap_wire::record::module;
+use twinheap_trace::{InfoIdx, MapEvent, MapKind, MapOp, MemoryLook, MemoryPart, MemorySample, ThreadNo};
+use twinheap_wire::record::{self, module};
 
 use super::blocks::{Block, Blocks};
 use super::clock::Clock;
@@ -15,6 +15,8 @@ use super::collect::read_start;
 use super::jit::JitCode;
 use super::js::JsFrames;
 use super::leaks::{self, Stopped};
+use super::look::look;
+use super::mapped::Mapped;
 use super::output::Output;
 use super::places::{Module, Places};
 use super::ring::Ring;
@@ -28,6 +30,9 @@ const RUN: u64 = 50_000;
 const SETTLE: u64 = 200_000;
 /// Nanoseconds between ticks in the file.
 const TICK: u64 = 1_000_000;
+
+/// Blocks whose addresses are looked up when it is asked whose memory is whose.
+const LOOKED_UP: usize = 200_000;
 
 /// What turns a process's records into a trace.
 pub(super) struct Recording<W: Write> {
@@ -53,6 +58,7 @@ struct Sorter<W: Write> {
     /// The clock's value from which on the next tick is due.
     next_tick: u64,
     times: Times,
+    mapped: Mapped,
     is_sampled: bool,
     pid: u32,
     threads: FxHashMap<(u32, u32), ThreadNo>,
@@ -64,6 +70,7 @@ struct Times {
     tick: Latest,
     sample: Latest,
     map: Latest,
+    look: Latest,
 }
 
 /// A time that never goes back. The clock does, by little, whenever its speed is measured anew, and threads' events come
@@ -117,6 +124,7 @@ impl<W: Write> Recording<W> {
                 js,
                 next_tick: 0,
                 times: Times::default(),
+                mapped: Mapped::default(),
                 is_sampled,
                 pid,
                 threads: FxHashMap::default(),
@@ -159,6 +167,19 @@ impl<W: Write> Recording<W> {
     pub(super) fn sample(&mut self, rss: Option<u64>) {
         let ns = self.sorter.times.sample.at_least(self.clock.nanoseconds(self.clock.now()));
         self.sorter.output.writer.sample(&MemorySample { ns, rss, heap: None, v8: None });
+    }
+
+    /// Looks what the process's memory is made of. Nothing comes of it if the kernel doesn't tell.
+    pub(super) fn look(&mut self, rss: u64, own_folder: &str) {
+        let Sorter { mapped, blocks, output, times, pid, .. } = &mut self.sorter;
+        let Some(parts) = look(*pid, mapped, blocks.addresses(LOOKED_UP), own_folder) else { return };
+        let ns = times.look.at_least(self.clock.nanoseconds(self.clock.now()));
+        let writer = &mut output.writer;
+        let parts = parts
+            .into_iter()
+            .map(|(owner, part)| MemoryPart { owner: owner.in_file(|text| writer.string(text)), ..part })
+            .collect();
+        writer.look(&MemoryLook { ns, rss, parts });
     }
 
     /// Writes out what waits, so that it is kept whatever happens to us.
@@ -311,11 +332,13 @@ impl<W: Write> Sorter<W> {
             Event::Map { address, length, stack, flags } => {
                 let trace = self.places.trace(stack);
                 let kind = map_kind(flags >> 8);
+                self.mapped.map(address, length, kind, trace, time);
                 let ns = self.times.map.at_least(clock.nanoseconds(time));
                 let op = MapOp::Map(kind);
                 self.output.writer.map(&MapEvent { ns, op, address, len: length, trace });
             }
             Event::Unmap { address, length } => {
+                self.mapped.unmap(address, length, time);
                 let ns = self.times.map.at_least(clock.nanoseconds(time));
                 let trace = twinheap_trace::TraceId(0);
                 self.output.writer.map(&MapEvent { ns, op: MapOp::Unmap, address, len: length, trace });
@@ -356,7 +379,8 @@ impl<W: Write> Sorter<W> {
 
 fn map_kind(flags: u32) -> MapKind {
     match flags {
-        flags if flags & 0x2_0000 != 0 => MapKind::Stack,
+        flags if flags & record::OWN_FLAG != 0 => MapKind::Recorder,
+        flags if flags & record::STACK_FLAG != 0 => MapKind::Stack,
         flags if flags & 0x20 != 0 => MapKind::Anonymous,
         _ => MapKind::File,
     }

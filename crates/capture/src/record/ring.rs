@@ -13,8 +13,8 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
 use rustix::thread::futex;
 use twinheap_symbols::v8::Layout;
 use twinheap_wire::{
-    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, RING, filter_slot,
-    leak_check,
+    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, PLAN_AT, RING,
+    filter_slot, leak_check, plan::Plan, request,
 };
 
 /// Chunks that have memory ahead of those in use: 12 MiB, more than comes together between two looks.
@@ -158,6 +158,26 @@ impl Ring {
             header.backed.store(backed, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// What the process asks, one of [`request`]'s numbers.
+    pub(super) fn asked(&self) -> u32 {
+        self.header().request.load(Ordering::Acquire)
+    }
+
+    /// Tells the process that what it asked is answered, if it still waits.
+    pub(super) fn answer(&self, what: u32) {
+        let asked = &self.header().request;
+        if asked.compare_exchange(what, request::ANSWERED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // Nobody to wake is no error.
+            let _ = futex::wake(asked, futex::Flags::empty(), 1);
+        }
+    }
+
+    /// The place for questions about modules.
+    pub(super) fn plan(&self) -> &Plan {
+        // SAFETY: within the mapping, aligned; all its fields are atomic.
+        unsafe { &*self.map.as_ptr().add(PLAN_AT).cast::<Plan>() }
     }
 
     /// A sampled block was freed.

@@ -35,6 +35,7 @@ static LOADED: extern "C" fn() = loaded;
 /// Runs when the process exits by `exit`.
 extern "C" fn exiting() {
     twinheap_recorder::process_ends();
+    twinheap_recorder::library_unloaded();
     twinheap_recorder::exiting();
 }
 
@@ -151,6 +152,26 @@ macro_rules! stub_of_fopen {
 }
 
 stub_of_fopen! { fopen fopen64 }
+
+/// `dlopen`: goes on to the real one by a jump, since that asks who its caller is; or to ours, where it needn't.
+///
+/// # Safety
+/// As dlopen.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dlopen() {
+    naked_asm!(
+        "push rdi",
+        "push rsi",
+        "sub rsp, 8",
+        "call {target}",
+        "add rsp, 8",
+        "pop rsi",
+        "pop rdi",
+        "jmp rax",
+        target = sym twinheap_recorder::dlopen_target,
+    )
+}
 
 /// `reallocarray`: a realloc by the same caller, unless the product overflows.
 ///

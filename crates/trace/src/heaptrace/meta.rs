@@ -73,6 +73,34 @@ pub struct End {
     /// Why nobody looked for lost blocks, although that was wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak_check_failed: Option<String>,
+    /// Allocators that modules of the process bring along, beside the C library's.
+    pub allocators: Vec<EmbeddedAllocator>,
+}
+
+/// An allocator inside an executable or a library, linked statically.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EmbeddedAllocator {
+    /// Path of the module.
+    pub module: String,
+    /// Which allocator it is, such as `mimalloc`.
+    pub name: String,
+    /// Its functions whose calls are recorded.
+    pub hooked: Vec<String>,
+    /// Its functions whose calls are not.
+    pub refused: Vec<RefusedHook>,
+    /// Why none is, if that has one reason: the module has no symbols, or was found too late.
+    pub reason: Option<String>,
+}
+
+/// A function whose calls are not recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedHook {
+    /// Its name.
+    pub function: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a recording ended.

@@ -1,5 +1,7 @@
 //! Bytes that stand for the variants of enumerations.
 
+use crate::ids::{StringId, TraceId};
+use crate::memory_look::MemoryOwner;
 use crate::recording::{MapKind, MapOp};
 use crate::trace::FrameKind;
 
@@ -14,6 +16,7 @@ pub(super) fn map_op_byte(op: MapOp) -> u8 {
         MapOp::Map(MapKind::File) => 3,
         MapOp::Map(MapKind::Stack) => 4,
         MapOp::Map(MapKind::V8) => 5,
+        MapOp::Map(MapKind::Recorder) => 6,
     }
 }
 
@@ -25,7 +28,34 @@ pub(super) fn map_op(byte: u8) -> MapOp {
         3 => MapOp::Map(MapKind::File),
         4 => MapOp::Map(MapKind::Stack),
         5 => MapOp::Map(MapKind::V8),
+        6 => MapOp::Map(MapKind::Recorder),
         _ => MapOp::Map(MapKind::Unknown),
+    }
+}
+
+/// The byte and the number of an owner of memory.
+pub(super) fn owner_bytes(owner: MemoryOwner) -> (u8, u32) {
+    match owner {
+        MemoryOwner::Unknown => (0, 0),
+        MemoryOwner::Malloc => (1, 0),
+        MemoryOwner::Stack => (2, 0),
+        MemoryOwner::File(path) => (3, path.0),
+        MemoryOwner::Mapped(trace) => (4, trace.0),
+        MemoryOwner::Named(name) => (5, name.0),
+        MemoryOwner::Recorder => (6, 0),
+    }
+}
+
+/// The owner of a byte and a number; unknown if a later version added it.
+pub(super) fn owner(byte: u8, number: u32) -> MemoryOwner {
+    match byte {
+        1 => MemoryOwner::Malloc,
+        2 => MemoryOwner::Stack,
+        3 => MemoryOwner::File(StringId(number)),
+        4 => MemoryOwner::Mapped(TraceId(number)),
+        5 => MemoryOwner::Named(StringId(number)),
+        6 => MemoryOwner::Recorder,
+        _ => MemoryOwner::Unknown,
     }
 }
 

@@ -14,8 +14,9 @@ use self::sink::Sink;
 use super::layout::kind;
 use super::meta::{End, Meta};
 use super::numbers::{put, put_bytes, put_signed};
-use super::rows::{frame_kind_byte, map_op_byte};
+use super::rows::{frame_kind_byte, map_op_byte, owner_bytes};
 use crate::ids::{InfoIdx, IpId, ModuleNo, StringId, ThreadNo, TraceId};
+use crate::memory_look::MemoryLook;
 use crate::recording::{MapEvent, MemorySample};
 use crate::trace::Frame;
 
@@ -45,6 +46,7 @@ pub struct Writer<W: Write> {
     threads: Rows,
     samples: Rows,
     maps: Rows,
+    looks: Rows,
     culled: Rows,
     symbols: Rows,
     suppressions: Rows,
@@ -96,6 +98,7 @@ impl<W: Write> Writer<W> {
             threads: Rows::default(),
             samples: Rows::default(),
             maps: Rows::default(),
+            looks: Rows::default(),
             culled: Rows::default(),
             symbols: Rows::default(),
             suppressions: Rows::default(),
@@ -238,6 +241,25 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// What the process's memory is made of.
+    pub fn look(&mut self, look: &MemoryLook) {
+        let rows = &mut self.looks;
+        rows.difference(0, look.ns);
+        rows.number(look.rss);
+        rows.number(look.parts.len() as u64);
+        for part in &look.parts {
+            let (byte, number) = owner_bytes(part.owner);
+            rows.bytes.push(byte);
+            for number in [u64::from(number), part.resident, part.mapped, u64::from(part.ranges)] {
+                rows.number(number);
+            }
+            rows.bytes.push(u8::from(part.has_blocks));
+        }
+        if self.looks.bytes.len() > FULL {
+            self.cut_rows();
+        }
+    }
+
     /// A line of the program's own suppressions, such as `leak:pattern`.
     pub fn suppression(&mut self, line: &[u8]) {
         put_bytes(&mut self.suppressions.bytes, line);
@@ -376,6 +398,7 @@ impl<W: Write> Writer<W> {
             (kind::SUPPRESSIONS, &mut self.suppressions),
             (kind::SAMPLES, &mut self.samples),
             (kind::MAPS, &mut self.maps),
+            (kind::LOOKS, &mut self.looks),
             (kind::CULLED, &mut self.culled),
             (kind::SYMBOLS, &mut self.symbols),
         ];

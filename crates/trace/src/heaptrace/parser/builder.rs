@@ -66,6 +66,7 @@ impl Builder {
             kind::CULLED => self.culled(payload),
             kind::THREADS => self.threads(payload),
             kind::MAPS => self.maps(payload),
+            kind::LOOKS => self.looks(payload),
             kind::END => {
                 self.recording.end = Some(serde_json::from_slice(payload).map_err(|_| JSON)?);
                 Ok(())

@@ -4,8 +4,9 @@ use super::Wrong;
 use super::builder::Builder;
 use super::defs::moved;
 use crate::heaptrace::numbers::Numbers;
-use crate::heaptrace::rows::{frame_kind, map_op};
+use crate::heaptrace::rows::{frame_kind, map_op, owner};
 use crate::ids::{InfoIdx, IpId, StringId, ThreadNo, TraceId};
+use crate::memory_look::{MemoryLook, MemoryOwner, MemoryPart};
 use crate::recording::{Culled, LiveBlock, LostBlock, MapEvent, MemorySample, Thread};
 use crate::trace::{EmbeddedSuppression, Frame, RssSample};
 
@@ -118,6 +119,38 @@ impl Builder {
             }
             let event = MapEvent { ns, op: map_op(op), address, len, trace: TraceId(trace) };
             self.recording.maps.push(event);
+        }
+        Ok(())
+    }
+
+    pub(super) fn looks(&mut self, payload: &[u8]) -> Result<(), Wrong> {
+        let (mut rows, mut last) = (Numbers(payload), Last::default());
+        while !rows.is_empty() {
+            let ns = last.next(0, &mut rows)?;
+            let (rss, count) = rows.next().zip(rows.next()).ok_or(ROW)?;
+            let mut look = MemoryLook { ns, rss, parts: Vec::new() };
+            for _ in 0..count {
+                let (byte, number) = rows.byte().zip(rows.short()).ok_or(ROW)?;
+                let owner = owner(byte, number);
+                let is_defined = match owner {
+                    MemoryOwner::Mapped(trace) => trace.index() < self.trace.tree.len(),
+                    MemoryOwner::File(name) | MemoryOwner::Named(name) => {
+                        name.index() <= self.trace.strings.len()
+                    }
+                    _ => true,
+                };
+                if !is_defined {
+                    return Err(REFERENCE);
+                }
+                let (resident, mapped) = rows.next().zip(rows.next()).ok_or(ROW)?;
+                let (ranges, has_blocks) = rows.short().zip(rows.byte()).ok_or(ROW)?;
+                let has_blocks = has_blocks != 0;
+                look.parts.push(MemoryPart { owner, resident, mapped, ranges, has_blocks });
+            }
+            if self.recording.looks.last().is_some_and(|before| before.ns > ns) {
+                return Err(BACKWARDS);
+            }
+            self.recording.looks.push(look);
         }
         Ok(())
     }
