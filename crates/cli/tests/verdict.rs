@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     reason = "what can't be unwrapped is a failed test, with its place in the message"
 )]
-#![expect(clippy::disallowed_methods, reason = "the reports are small")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -33,11 +33,11 @@ pub use leaks::{LeaksView, leaks_brief, leaks_json, leaks_text};
 pub use names::clean;
 pub use native::{
     CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeLeaksView, NativeSource,
-    NativeView, StepLabel, ThreadName, ThreadsView, TimelineView, TreeView, callers_json, callers_text,
-    groups_json, groups_text, histogram_json, histogram_text, lifetimes_json, lifetimes_text,
+    NativeView, ReallocsView, StepLabel, ThreadName, ThreadsView, TimelineView, TreeView, callers_json,
+    callers_text, groups_json, groups_text, histogram_json, histogram_text, lifetimes_json, lifetimes_text,
     native_diff_json, native_diff_text, native_json, native_leaks_brief, native_leaks_json,
-    native_leaks_text, native_text, threads_json, threads_text, timeline_json, timeline_text, tree_json,
-    tree_text,
+    native_leaks_text, native_text, reallocs_json, reallocs_text, threads_json, threads_text, timeline_json,
+    timeline_text, tree_json, tree_text,
 };
 pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};
 pub use paths::{

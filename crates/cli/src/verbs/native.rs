@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use twinheap_jsheap::Work;
-use twinheap_native::{Costs, FrameView, NativeHeap, Suppressions};
+use twinheap_native::{Costs, FrameView, Measure, NativeHeap, Suppressions};
 use twinheap_report::{NativeSource, ThreadName};
 use twinheap_trace::{InfoIdx, Thread, ThreadNo, Trace};
 
@@ -31,6 +31,8 @@ pub(crate) struct Recording {
     pub(crate) heap: NativeHeap,
     pub(crate) costs: Costs,
     pub(crate) notes: Notes,
+    /// Leaks that don't count.
+    pub(crate) rules: Suppressions,
 }
 
 impl<'a> Query<'a> {
@@ -93,7 +95,7 @@ impl<'a> Query<'a> {
         if let Some(part) = self.function() {
             heap.keep_function(&mut costs, part.as_bytes());
         }
-        Recording { heap, costs, notes }
+        Recording { heap, costs, notes, rules }
     }
 
     /// What a report has to know.
@@ -136,6 +138,16 @@ impl<'a> Query<'a> {
     pub(crate) fn function(&self) -> Option<&str> {
         self.args.filter_function.as_deref().filter(|part| !part.is_empty())
     }
+}
+
+/// What a sample does not tell is not answered with a number.
+pub(crate) fn check_measure(by: Measure, heap: &NativeHeap, file: &str) -> Result<(), Failure> {
+    if by != Measure::Temporary || heap.has_temporary() {
+        return Ok(());
+    }
+    let what =
+        format!("`{file}` is a sample, and does not tell which blocks were freed before the next call");
+    Err(Failure::new(what).hint("choose another cost with --by, or record without --sample"))
 }
 
 /// Work of a pass over so many events and bytes.

@@ -13,12 +13,13 @@ use crate::args::native::{Per, TreeArgs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::native::{Query, Threads, package_of, threads, work};
+use crate::verbs::native::{Query, Threads, check_measure, package_of, threads, work};
 
 pub(crate) fn run(args: &TreeArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
     let query = Query::new(&args.select)?;
     let recording = query.open(&args.file.file, global, &progress)?;
+    check_measure(args.by.into(), &recording.heap, &recording.notes.file)?;
     let identity = if args.lines { Identity::Line } else { Identity::Function };
     let question = Question {
         source: query.source(&recording),
