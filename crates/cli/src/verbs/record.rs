@@ -105,6 +105,7 @@ fn tell(recording: &Recorded, output: &Output) {
         named,
         fetched,
         problems,
+        allocators,
         status,
     } = recording;
     output.note(&format!(
@@ -135,6 +136,13 @@ fn tell(recording: &Recorded, output: &Output) {
     }
     if let Some(fetched) = fetched {
         output.note(fetched);
+    }
+    for allocator in allocators.iter().filter(|allocator| allocator.hooked.is_empty()).take(PROBLEMS) {
+        let reason = allocator.reason.as_deref().unwrap_or("its functions can't be hooked safely");
+        output.note(&format!(
+            "`{}` has {} inside, whose blocks are not recorded one by one: {reason}",
+            allocator.module, allocator.name
+        ));
     }
     for problem in problems.iter().take(PROBLEMS) {
         output.note(&format!("without names: {problem}"));
