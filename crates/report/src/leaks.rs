@@ -1,8 +1,13 @@
 //! `leaks`: the verdict, the suspects, and what to do next.
 
-use serde::Serialize;
-use twinheap_jsheap::leaks::{Confidence, Findings, Location, Pattern, Suspect, Verdict};
+mod brief;
+mod outcomes;
 
+use serde::Serialize;
+use twinheap_jsheap::leaks::{Confidence, Findings, Location, Outcome, Pattern, Suspect, Verdict};
+
+pub use self::brief::leaks_brief;
+use self::outcomes::{OutcomeJson, outcomes_json, outcomes_text};
 use crate::describe::Describer;
 use crate::names::clean;
 use crate::paths::{NoPath, StepJson, path_text, steps_json};
@@ -17,7 +22,11 @@ pub struct LeaksView<'a> {
     pub findings: &'a Findings,
     /// The dumps, oldest first.
     pub files: &'a [String],
-    /// What limits the answer, besides the findings' own warnings.
+    /// Leaks that were left out since somebody accepted them.
+    pub accepted: &'a [Suspect],
+    /// What became of the leaks of an older ladder, if there is one.
+    pub outcomes: Option<&'a [Outcome<'a>]>,
+    /// What limits the answer.
     pub warnings: &'a [String],
 }
 
@@ -33,6 +42,11 @@ struct Document<'a> {
     comparable_ids: Option<bool>,
     total_size: &'a [u64],
     suspects: Vec<SuspectJson<'a>>,
+    /// Signatures of what was left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    known: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcomes: Option<Vec<OutcomeJson<'a>>>,
     warnings: &'a [String],
 }
 
@@ -87,6 +101,8 @@ pub fn leaks_json<'a>(describer: &Describer<'_>, view: &LeaksView<'a>) -> impl S
         comparable_ids: findings.comparable_ids,
         total_size: &findings.total_size,
         suspects: findings.suspects.iter().map(|suspect| suspect_json(describer, suspect)).collect(),
+        known: view.accepted.iter().map(|suspect| suspect.signature.as_str()).collect(),
+        outcomes: view.outcomes.map(outcomes_json),
         warnings: view.warnings,
     }
 }
@@ -143,6 +159,13 @@ pub fn leaks_text(describer: &Describer<'_>, view: &LeaksView<'_>, style: &Style
             }
             out.push_str(&format!("  {}\n", line(suspect, style)));
         }
+    }
+    if let Some(outcomes) = view.outcomes {
+        out.push_str(&outcomes_text(outcomes, style));
+    }
+    if !view.accepted.is_empty() {
+        let names: Vec<String> = view.accepted.iter().map(|suspect| clean(&suspect.name, 60)).collect();
+        out.push_str(&style.dim(&format!("Known, left out: {}\n", names.join("; "))));
     }
     if let Some(rest) = findings.suspects.len().checked_sub(most).filter(|&rest| rest > 0) {
         out.push_str(&style.dim(&format!("… {rest} more suspects (--limit N, or --json for all)\n")));

@@ -5,9 +5,10 @@ use twinheap_report::{Describer, LeaksView, leaks_text};
 use crate::args::Global;
 use crate::demo::{DemoArgs, Step, record};
 use crate::interrupt::{Cooperative, STOP};
+use crate::load::load;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::leaks::climb;
+use crate::verbs::leaks::{Climbed, climb};
 
 /// Suspects to print: the demo leaks in two ways.
 const SUSPECTS: usize = 2;
@@ -20,9 +21,17 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, output: &Output) -> anyhow::
     })?;
     drop(cooperative);
     let progress = Progress::new(global);
-    let (findings, newest, notes) = climb(&run.snapshots, global, &progress)?;
+    let Some((first, others)) = run.snapshots.split_first() else { return Ok(0) };
+    let first = load(first, global, &progress)?;
+    let Climbed { findings, newest, notes } = climb(first, others, global, &progress, &mut |_| {})?;
     progress.clear();
-    let view = LeaksView { findings: &findings, files: &notes.files, warnings: &notes.warnings };
+    let view = LeaksView {
+        findings: &findings,
+        files: &notes.files,
+        accepted: &[],
+        outcomes: None,
+        warnings: &notes.warnings,
+    };
     let text = leaks_text(&Describer::new(&newest.heap), &view, &output.style, SUSPECTS);
     output.text(&format!(
         "\nThe server ran on Node.js {}. `twinheap leaks` says:\n\n{text}",
