@@ -38,6 +38,8 @@ use crate::part_file::PartFile;
 const SAMPLE: Duration = Duration::from_millis(20);
 /// After so long everything that was read is in the file, whatever happens to us.
 const FLUSH: Duration = Duration::from_secs(2);
+/// How long a program may take until it loads the recorder.
+const LOADING: Duration = Duration::from_secs(2);
 /// After so long nothing is left to settle of what a process has done.
 const SETTLE: Duration = Duration::from_micros(300);
 /// Between two looks whether processes of others still live, and between two calls of the observer.
@@ -340,7 +342,11 @@ impl Collector<'_> {
                 self.finish_ended(watch)?;
                 watch(self.progress(false));
             }
-            let is_over = self.options.duration.is_some_and(|duration| self.start.elapsed() >= duration);
+            // A program that is still being loaded is waited for.
+            let has_begun = !self.active.is_empty() || !self.done.is_empty();
+            let is_over = self.options.duration.is_some_and(|duration| {
+                self.start.elapsed() >= if has_begun { duration } else { duration + LOADING }
+            });
             let wish = wish();
             if wish == Wish::EndProgram && !self.is_told {
                 self.is_told = true;

@@ -6,7 +6,7 @@ use crate::lab::{Lab, costs};
 fn functions_of_c_are_counted_at_their_callers() {
     let lab = Lab::new();
     let program = lab.build("allocators.c", &[]);
-    let (ran, summary) = lab.record(&[], &[&program]);
+    let (ran, summary) = lab.record_ending(5, &[], &[&program]);
     assert_eq!(ran.stdout, "allocated\n", "{ran:?}");
     assert!(ran.stderr.contains("the program ended with exit status: 5"), "{ran:?}");
     let check = |function, allocations, leaked| {

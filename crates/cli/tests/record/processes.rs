@@ -79,7 +79,7 @@ fn children_of_the_shell_are_recorded_if_followed() {
 fn what_a_program_becomes_has_the_name_that_was_asked_for() {
     let lab = Lab::new();
     let program = lab.build("processes.c", &[]);
-    let (ran, summary) = lab.record(&[], &[program.to_str().unwrap(), "exec"]);
+    let (ran, summary) = lab.record_ending(3, &[], &[program.to_str().unwrap(), "exec"]);
     assert!(ran.stderr.contains("ended with exit status: 3"), "{ran:?}");
     check_sites(&summary, EXECUTED, "after");
     assert_eq!(lab.recordings(), ["a.before-exec-1.heaptrace", "a.heaptrace"]);
