@@ -29,7 +29,8 @@ pub use native::{
     CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeSource, NativeView,
     ThreadName, ThreadsView, TimelineView, TreeView, callers_json, callers_text, groups_json, groups_text,
     histogram_json, histogram_text, lifetimes_json, lifetimes_text, native_diff_json, native_diff_text,
-    native_json, native_text, threads_json, threads_text, timeline_json, timeline_text, tree_json, tree_text,
+    native_growth_text, native_json, native_text, threads_json, threads_text, timeline_json, timeline_text,
+    tree_json, tree_text,
 };
 pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};
 pub use paths::{

@@ -3,6 +3,7 @@
 mod callers;
 mod diff;
 mod groups;
+mod growth;
 mod histogram;
 mod lifetimes;
 mod threads;
@@ -12,6 +13,7 @@ mod tree;
 pub use callers::{CallersView, callers_json, callers_text};
 pub use diff::{NativeDiffView, native_diff_json, native_diff_text};
 pub use groups::{GroupsView, groups_json, groups_text};
+pub use growth::native_growth_text;
 pub use histogram::{HistogramView, histogram_json, histogram_text};
 pub use lifetimes::{LifetimesView, lifetimes_json, lifetimes_text};
 pub use threads::{ThreadName, ThreadsView, threads_json, threads_text};

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -120,14 +120,15 @@ pub struct Recorded {
 }
 
 /// Starts `command` and records it until it ends, until the time is over, or until `wish` says so. The program's own
-/// recording comes first.
+/// recording comes first. `started` gets the process as soon as it runs, for the other ends of its pipes.
 ///
 /// # Errors
 /// If the program can't be started or was not recorded, or if a file can't be written. In the last case the program was
 /// left to run by itself.
 pub fn record(
-    command: &[OsString],
+    mut command: Command,
     options: &RecordOptions,
+    started: &mut dyn FnMut(&mut Child),
     wish: &dyn Fn() -> Wish,
     watch: &mut dyn FnMut(RecordProgress),
 ) -> Result<Recordings, RecordError> {
@@ -136,22 +137,25 @@ pub fn record(
     }
     let ring_error = |error| RecordError::Ring { folder: "/dev/shm".into(), error };
     let folder = Folder::create().map_err(ring_error)?;
+    let words: Vec<OsString> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(OsString::from).collect();
     let settings = Settings {
         policy: if options.drop { policy::DROP } else { policy::WAIT },
         follow: options.follow,
-        names: options.js_names && !asks_for_log(command),
+        names: options.js_names && !asks_for_log(&words),
         frames: options.frames,
         sample: options.sample.unwrap_or(0),
     };
     let in_folder = |error| RecordError::Ring { folder: folder.path().to_owned(), error };
     let spare = Ring::create(&folder.ring(0), settings).map_err(in_folder)?;
     let preload = launch::write_preload(&folder).map_err(in_folder)?;
-    let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let child = launch::start(command, &preload, &folder, options.js_names)
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = launch::start(&mut command, &preload, &folder, options.js_names)
         .map_err(|error| RecordError::Start { program: name.clone(), error })?;
+    started(&mut child);
     let collector = Collector {
         options,
-        command,
+        words: &words,
         settings,
         folder: &folder,
         spare: Some(spare),
@@ -174,7 +178,8 @@ pub fn record(
 
 struct Collector<'a> {
     options: &'a RecordOptions,
-    command: &'a [OsString],
+    /// The command.
+    words: &'a [OsString],
     settings: Settings,
     folder: &'a Folder,
     /// A ring that waits for a process.
@@ -327,7 +332,7 @@ impl Collector<'_> {
         argv.pop();
         if argv.is_empty() && pid == self.child.id() {
             // It ended before we could look.
-            argv = self.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            argv = self.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         }
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let info = rustix::system::sysinfo();

@@ -169,7 +169,7 @@ fn a_server_that_does_not_start_is_reported_with_its_last_words() {
     let stop = AtomicBool::new(false);
     let node = Node::find(Path::new("node")).unwrap();
     let error =
-        Server::start(&node, folder.path(), "missing.cjs", &stop).err().expect("there is no such file");
+        Server::start(&node, folder.path(), "missing.cjs", None, &stop).err().expect("there is no such file");
     let error = format!("{error:#}");
     assert!(
         error.starts_with("the sample server did not start: it ended at once (Node.js said: "),
