@@ -483,8 +483,11 @@ impl HeaptrackArgs {
     /// An option that was given, why there is none such, and what to do instead.
     pub(crate) fn given(&self) -> Option<(&'static str, &'static str, String)> {
         let file = |given: &Option<Option<PathBuf>>| {
-            let file = given.as_ref()?.as_ref().map_or_else(|| "FILE".into(), |file| file.display().to_string());
-            Some(format!("`twinheap summary {file}` shows what is in it, `twinheap flamegraph {file}` draws it"))
+            let file =
+                given.as_ref()?.as_ref().map_or_else(|| "FILE".into(), |file| file.display().to_string());
+            Some(format!(
+                "`twinheap summary {file}` shows what is in it, `twinheap flamegraph {file}` draws it"
+            ))
         };
         if let Some(pid) = &self.pid {
             let hint = format!(
@@ -496,7 +499,11 @@ impl HeaptrackArgs {
             return Some(("--analyze", "recordings are looked at by other verbs", hint));
         }
         if let Some(hint) = file(&self.interpret) {
-            return Some(("--interpret", "recordings have their names already, and raw ones of heaptrack are read too", hint));
+            return Some((
+                "--interpret",
+                "recordings have their names already, and raw ones of heaptrack are read too",
+                hint,
+            ));
         }
         [
             (self.raw, "--raw", "names are looked up when the program ends", "leave the option out"),

@@ -1,65 +1,144 @@
-//! What grows steadily is found by its call site and the script that leads there.
+//! What grows in native traces: between recordings, and within one.
 
 #![expect(
     clippy::unwrap_used,
     reason = "what can't be unwrapped is a failed test, with its place in the message"
 )]
 
-use twinheap_native::{Costs, NativeHeap, Suppressions, native_growth};
-use twinheap_trace::Parser;
+use std::fmt::Write as _;
 
-/// `leak` and `cache` are called by a script, `leak` also by another script and by Node's own; each second has one
-/// round of calls. Blocks of `leak` stay, and of `cache` every other round frees what the one before allocated.
-fn recording() -> NativeHeap {
-    let mut text = String::from("v 10400 3\nX node shop.cjs\nI 1000 100\n");
-    // 1 module, 2 and 3 functions of C, 4 file of C, 5 script, 6 its functions, 7 and 8 other scripts.
-    for word in [
-        "/addon.node", "leak", "cache", "/srv/addon.c", "/srv/shop.cjs", "JS:~visit", "/srv/other.cjs", "node:net",
-    ] {
-        text.push_str(&format!("s {:x} {word}\n", word.len()));
+use twinheap_native::{Costs, NativeHeap, Side, Suppressions, blame, growth, moments};
+use twinheap_trace::Parser;
+use twinheap_trend::{Confidence, Verdict};
+
+/// Functions of the recorded program; `malloc` is called by libc's `strdup` for all of them.
+const FUNCTIONS: [&str; 3] = ["remember", "fill_cache", "work"];
+/// Bytes of a block, so that a thousand blocks are worth telling.
+const BLOCK: u64 = 512;
+
+/// A recording of a program whose functions have so many blocks after each tenth of a second: one row a tick.
+fn recording(ticks: &[[u64; 3]]) -> NativeHeap {
+    let mut text = String::from(
+        "v 10400 2\nX ./app\nI 1000 4000\ns /lib/libc.so.6\ns strdup\ns /srv/app\ns /srv/app.c\n",
+    );
+    for name in FUNCTIONS {
+        writeln!(text, "s {name}").unwrap();
     }
-    // Places: leak, cache, and the three scripts.
-    text.push_str("i 401000 1 2 4 a\ni 402000 1 3 4 14\ni 7f00 0 6 5 3\ni 7f10 0 6 7 4\ni 7f20 0 6 8 5\n");
-    // Nodes: the scripts, then leak below each of them, and cache below the first.
-    text.push_str("t 3 0\nt 4 0\nt 5 0\nt 1 1\nt 1 2\nt 1 3\nt 2 1\n");
-    // 100 bytes, 16 bytes, 256 bytes and 64 bytes.
-    text.push_str("a 64 4\na 10 5\na 100 6\na 40 7\n");
-    for round in 0..4 {
-        text.push_str(&format!("c {:x}\n+ 0\n+ 1\n+ 2\n", round * 1000));
-        text.push_str(if round % 2 == 0 { "+ 3\n+ 3\n" } else { "- 3\n" });
+    // Place 1 is strdup, the others are the functions' calls of it.
+    text.push_str("i 7000 1 2\n");
+    for at in 0..FUNCTIONS.len() {
+        writeln!(text, "i {:x} 3 {:x} 4 {:x}", 0x400 + at, 5 + at, 10 + at).unwrap();
     }
-    text.push_str("c fa0\n");
+    for at in 0..FUNCTIONS.len() {
+        writeln!(text, "t {:x} 0\nt 1 {:x}\na {BLOCK:x} {:x}", 2 + at, 2 * at + 1, 2 * at + 2).unwrap();
+    }
+    let mut alive = [0; 3];
+    for (tick, wanted) in ticks.iter().enumerate() {
+        writeln!(text, "c {:x}", tick * 100).unwrap();
+        for (at, &wanted) in wanted.iter().enumerate() {
+            for _ in alive[at]..wanted {
+                writeln!(text, "+ {at:x}").unwrap();
+            }
+            for _ in wanted..alive[at] {
+                writeln!(text, "- {at:x}").unwrap();
+            }
+            alive[at] = wanted;
+        }
+    }
+    writeln!(text, "c {:x}", ticks.len() * 100).unwrap();
     let mut parser = Parser::new();
     parser.feed(text.as_bytes()).unwrap();
-    let parsed = parser.finish().unwrap();
-    assert_eq!(parsed.damage, []);
-    NativeHeap::new(parsed.trace)
+    NativeHeap::new(parser.finish().unwrap().trace)
 }
 
-fn moments(heap: &NativeHeap, ends: &[u64]) -> Vec<Costs> {
-    ends.iter().map(|&end| heap.costs(Some(&(0..end)), &Suppressions::none())).collect()
+fn costs(heap: &NativeHeap, end: Option<u64>) -> Costs {
+    heap.costs(end.map(|end| 0..end).as_ref(), &Suppressions::none())
+}
+
+/// Names of sites with their blocks at each step.
+type Expected<'a> = &'a [(&'a str, Verdict, &'a [u64])];
+
+#[track_caller]
+fn check(sides: &[Side<'_>], verdict: Verdict, confidence: Confidence, expected: Expected<'_>) {
+    let found = growth(sides);
+    let sites: Vec<_> = found
+        .sites
+        .iter()
+        .map(|site| {
+            let heap = sides[site.step].heap;
+            let function = blame(heap, site.stack).site.unwrap().frame.function;
+            let bytes: Vec<u64> = site.blocks.iter().map(|blocks| blocks * BLOCK).collect();
+            assert_eq!(site.bytes, bytes);
+            (std::str::from_utf8(function).unwrap(), site.verdict, site.blocks.as_slice())
+        })
+        .collect();
+    assert_eq!(sites, expected);
+    assert_eq!((found.verdict, found.confidence), (verdict, confidence));
+}
+
+#[track_caller]
+fn check_ladder(recordings: &[[u64; 3]], verdict: Verdict, confidence: Confidence, expected: Expected<'_>) {
+    let heaps: Vec<NativeHeap> = recordings.iter().map(|&end| recording(&[end])).collect();
+    let costs: Vec<Costs> = heaps.iter().map(|heap| costs(heap, None)).collect();
+    let sides: Vec<_> = heaps.iter().zip(&costs).map(|(heap, costs)| Side { heap, costs }).collect();
+    check(&sides, verdict, confidence, expected);
 }
 
 #[test]
-fn what_grew_at_each_moment_is_found_by_site_and_script() {
-    let heap = recording();
-    let growth = native_growth(&heap, &moments(&heap, &[500, 1500, 3500]));
-    let rows: Vec<_> = growth.iter().map(|g| (g.alive.clone(), g.allocations, g.has_script)).collect();
-    assert_eq!(
-        rows,
-        [(vec![256, 512, 1024], 4, false), (vec![100, 200, 400], 4, true), (vec![16, 32, 64], 4, true)]
+fn a_site_that_grows_with_each_recording_leaks() {
+    check_ladder(
+        &[[100, 500, 20], [200, 500, 0], [300, 501, 30]],
+        Verdict::Leak,
+        Confidence::High,
+        &[("remember", Verdict::Leak, &[100, 200, 300])],
     );
-    let first = heap.places(growth[1].stack).flat_map(|ip| heap.frames(ip)).map(|frame| frame.file);
-    assert_eq!(first.collect::<Vec<_>>(), [&b"/srv/addon.c"[..], b"/srv/shop.cjs"]);
+    // Two recordings can't show more than that it grew.
+    check_ladder(
+        &[[100, 500, 0], [200, 500, 0]],
+        Verdict::Leak,
+        Confidence::Medium,
+        &[("remember", Verdict::Leak, &[100, 200])],
+    );
 }
 
 #[test]
-fn what_wavers_did_not_grow() {
-    let heap = recording();
-    // `cache` has 128, 64 and 192 bytes at these moments.
-    let growth = native_growth(&heap, &moments(&heap, &[500, 1500, 2500]));
-    assert!(growth.iter().all(|g| g.alive[0] != 128), "{growth:?}");
-    assert!(native_growth(&heap, &[]).is_empty());
-    // One moment is no growth, but all that is alive is more than nothing.
-    assert_eq!(native_growth(&heap, &moments(&heap, &[500])).len(), 4);
+fn what_wavers_or_came_to_rest_does_not_leak() {
+    check_ladder(&[[100, 500, 20], [100, 480, 0], [100, 502, 30]], Verdict::None, Confidence::High, &[]);
+    check_ladder(&[[0, 500, 0], [0, 900, 0], [0, 900, 0]], Verdict::None, Confidence::High, &[]);
+    check_ladder(&[[0, 0, 500], [0, 0, 90], [0, 0, 480], [0, 0, 70]], Verdict::None, Confidence::High, &[]);
+    check_ladder(&[[0, 0, 0], [0, 0, 0]], Verdict::None, Confidence::Medium, &[]);
+}
+
+#[test]
+fn a_hundredth_of_what_is_alive_is_not_worth_a_word() {
+    check_ladder(&[[1, 9000, 0], [2, 9000, 0], [3, 9000, 0]], Verdict::None, Confidence::High, &[]);
+}
+
+#[test]
+fn within_one_recording_the_floor_counts() {
+    // The work is freed now and then, as by a garbage collector; what is remembered never.
+    let ticks: Vec<[u64; 3]> = (0..60).map(|tick| [10 * tick, 50, 40 * (tick % 5)]).collect();
+    let heap = recording(&ticks);
+    let ends = moments(&heap, None, 6);
+    // The clock's tick comes before what happens then: at 1.1 s the row of 1.0 s is there. Before the first tick
+    // nothing is alive, and that is no moment.
+    assert_eq!(ends, [1100, 2100, 3100, 4100, 5100]);
+    let costs: Vec<Costs> = ends.iter().map(|&end| costs(&heap, Some(end))).collect();
+    let sides: Vec<_> = costs.iter().map(|costs| Side { heap: &heap, costs }).collect();
+    check(
+        &sides,
+        Verdict::Leak,
+        Confidence::High,
+        &[("remember", Verdict::Leak, &[100, 200, 300, 400, 500])],
+    );
+}
+
+#[test]
+fn a_short_recording_has_fewer_moments() {
+    assert!(moments(&recording(&[]), None, 6).len() <= 1);
+    assert_eq!(moments(&recording(&[[1, 2, 3], [4, 5, 6]]), None, 6).len(), 2);
+    let heap = recording(&[[1, 1, 1]; 60]);
+    let ends = moments(&heap, Some(&(2000..4000)), 4);
+    assert_eq!(ends.len(), 4);
+    assert!(ends.iter().all(|end| (2000..4000).contains(end)), "{ends:?}");
 }

@@ -4,6 +4,9 @@
 //! again, so the order of the lines is the order of time, and the last one that covers an address is right.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::js_name::JsName;
 
@@ -19,10 +22,15 @@ pub struct EntryNo(pub u32);
 pub struct JitMap {
     /// Code that is there now: start to end and entry. They don't overlap.
     live: BTreeMap<u64, (u64, EntryNo)>,
-    /// All names, one after the other.
+    /// All names, one after the other, each once: every thread that begins has V8 tell the same thousands of builtins
+    /// again, and a server may start a million threads.
     names: String,
-    /// Where each entry's name ends in `names`.
+    /// Where each name ends in `names`.
     ends: Vec<u64>,
+    /// The name of each entry.
+    entries: Vec<u32>,
+    /// Names by their hashes. Of two with the same hash the second is not remembered, and stored each time.
+    known: FxHashMap<u64, u32>,
     /// The start of a line whose end has not come yet.
     half: Vec<u8>,
     /// Whether the current line was too long.
@@ -61,20 +69,37 @@ impl JitMap {
 
     /// An entry's name as V8 wrote it; empty for a number that there isn't.
     pub fn raw_name(&self, entry: EntryNo) -> &str {
-        let at = entry.0 as usize;
-        let Some(&end) = self.ends.get(at) else { return "" };
+        self.entries.get(entry.0 as usize).map_or("", |&name| self.name(name))
+    }
+
+    fn name(&self, name: u32) -> &str {
+        let at = name as usize;
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.names[start as usize..end as usize]
+        &self.names[start as usize..self.ends[at] as usize]
+    }
+
+    /// The number of a name, which is stored if it is new.
+    fn intern(&mut self, name: &str) -> u32 {
+        let hash = BuildHasherDefault::<FxHasher>::default().hash_one(name);
+        let known = self.known.get(&hash).copied();
+        if let Some(number) = known.filter(|&number| self.name(number) == name) {
+            return number;
+        }
+        let number = self.ends.len() as u32;
+        self.names.push_str(name);
+        self.ends.push(self.names.len() as u64);
+        self.known.entry(hash).or_insert(number);
+        number
     }
 
     /// Number of entries so far, also of code that has gone.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.entries.len()
     }
 
     /// True without entries.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.entries.is_empty()
     }
 
     /// Lines that could not be read.
@@ -112,13 +137,13 @@ impl JitMap {
         if line.is_empty() {
             return;
         }
-        let Some((start, end, name)) = fields(line).filter(|_| self.ends.len() < u32::MAX as usize) else {
+        let Some((start, end, name)) = fields(line).filter(|_| self.entries.len() < u32::MAX as usize) else {
             self.bad_lines += 1;
             return;
         };
-        let entry = EntryNo(self.ends.len() as u32);
-        self.names.push_str(&String::from_utf8_lossy(name));
-        self.ends.push(self.names.len() as u64);
+        let entry = EntryNo(self.entries.len() as u32);
+        let name = self.intern(&String::from_utf8_lossy(name));
+        self.entries.push(name);
         // What the new code overlaps is gone, and not only where it overlaps.
         while let Some((&old, &(old_end, _))) = self.live.range(..end).next_back() {
             if old_end <= start {
@@ -205,6 +230,20 @@ mod tests {
         assert_eq!((jit.bad_lines(), jit.len()), (7, 1));
         assert_eq!(jit.raw_name(EntryNo(0)), "\u{fffd}");
         assert_eq!(jit.raw_name(EntryNo(1)), "");
+    }
+
+    #[test]
+    fn a_name_is_stored_once_however_often_it_is_told() {
+        let mut jit = JitMap::new();
+        for round in 0..1000_u64 {
+            jit.feed(
+                format!("{:x} 10 Builtin:Abort\n{:x} 10 JS:~f /x.js:1:1\n", round << 12, round << 12 | 16)
+                    .as_bytes(),
+            );
+        }
+        assert_eq!((jit.len(), jit.names.as_str()), (2000, "Builtin:AbortJS:~f /x.js:1:1"));
+        assert_eq!(jit.lookup(5 << 12 | 17).map(|entry| jit.raw_name(entry)), Some("JS:~f /x.js:1:1"));
+        assert_eq!(jit.raw_name(EntryNo(1998)), "Builtin:Abort");
     }
 
     #[test]

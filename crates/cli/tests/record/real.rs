@@ -112,7 +112,8 @@ fn a_rust_addon_without_frame_pointers_has_its_javascript_callers() {
         assert_eq!((kept.allocations, kept.leaked), (25, 25 * 4321), "Node {version}");
         let stacks = summary.0["stacks"]["leaked"].as_array().unwrap();
         let frames = stacks[0]["frames"].as_array().unwrap();
-        let depth = frames.iter().filter(|f| f["function"].as_str().is_some_and(|n| n.contains("keep_a_block")));
+        let depth =
+            frames.iter().filter(|f| f["function"].as_str().is_some_and(|n| n.contains("keep_a_block")));
         assert_eq!(depth.count(), 6, "Node {version}: {frames:#?}");
     }
 }
