@@ -13,7 +13,8 @@ use crate::js_name::JsName;
 /// Longer lines are left out, in bytes; V8 cuts names at 4096.
 const MAX_LINE: usize = 1 << 16;
 
-/// A line of the map by its position among the sound ones, from 0.
+/// A name of the map, from 0 in the order of first appearance. Pieces of code with the same name have the same number:
+/// each thread that begins has V8 tell the same thousands of builtins and functions again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryNo(pub u32);
 
@@ -22,15 +23,12 @@ pub struct EntryNo(pub u32);
 pub struct JitMap {
     /// Code that is there now: start to end and entry. They don't overlap.
     live: BTreeMap<u64, (u64, EntryNo)>,
-    /// All names, one after the other, each once: every thread that begins has V8 tell the same thousands of builtins
-    /// again, and a server may start a million threads.
+    /// All names, one after the other.
     names: String,
     /// Where each name ends in `names`.
     ends: Vec<u64>,
-    /// The name of each entry.
-    entries: Vec<u32>,
     /// Names by their hashes. Of two with the same hash the second is not remembered, and stored each time.
-    known: FxHashMap<u64, u32>,
+    known: FxHashMap<u64, EntryNo>,
     /// The start of a line whose end has not come yet.
     half: Vec<u8>,
     /// Whether the current line was too long.
@@ -69,42 +67,39 @@ impl JitMap {
 
     /// An entry's name as V8 wrote it; empty for a number that there isn't.
     pub fn raw_name(&self, entry: EntryNo) -> &str {
-        self.entries.get(entry.0 as usize).map_or("", |&name| self.name(name))
-    }
-
-    fn name(&self, name: u32) -> &str {
-        let at = name as usize;
+        let at = entry.0 as usize;
+        let Some(&end) = self.ends.get(at) else { return "" };
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.names[start as usize..self.ends[at] as usize]
+        &self.names[start as usize..end as usize]
     }
 
-    /// The number of a name, which is stored if it is new.
-    fn intern(&mut self, name: &str) -> u32 {
-        let hash = BuildHasherDefault::<FxHasher>::default().hash_one(name);
-        let known = self.known.get(&hash).copied();
-        if let Some(number) = known.filter(|&number| self.name(number) == name) {
-            return number;
-        }
-        let number = self.ends.len() as u32;
-        self.names.push_str(name);
-        self.ends.push(self.names.len() as u64);
-        self.known.entry(hash).or_insert(number);
-        number
-    }
-
-    /// Number of entries so far, also of code that has gone.
+    /// Number of names so far, also of code that has gone.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.ends.len()
     }
 
-    /// True without entries.
+    /// True without names.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.ends.is_empty()
     }
 
     /// Lines that could not be read.
     pub fn bad_lines(&self) -> u64 {
         self.bad_lines
+    }
+
+    /// The number of a name, which is stored if it is new.
+    fn intern(&mut self, name: &str) -> EntryNo {
+        let hash = BuildHasherDefault::<FxHasher>::default().hash_one(name);
+        let known = self.known.get(&hash).copied();
+        if let Some(entry) = known.filter(|&entry| self.raw_name(entry) == name) {
+            return entry;
+        }
+        let entry = EntryNo(self.ends.len() as u32);
+        self.names.push_str(name);
+        self.ends.push(self.names.len() as u64);
+        self.known.entry(hash).or_insert(entry);
+        entry
     }
 
     fn line_ends(&mut self, end: &[u8]) {
@@ -137,13 +132,11 @@ impl JitMap {
         if line.is_empty() {
             return;
         }
-        let Some((start, end, name)) = fields(line).filter(|_| self.entries.len() < u32::MAX as usize) else {
+        let Some((start, end, name)) = fields(line).filter(|_| self.ends.len() < u32::MAX as usize) else {
             self.bad_lines += 1;
             return;
         };
-        let entry = EntryNo(self.entries.len() as u32);
-        let name = self.intern(&String::from_utf8_lossy(name));
-        self.entries.push(name);
+        let entry = self.intern(&String::from_utf8_lossy(name));
         // What the new code overlaps is gone, and not only where it overlaps.
         while let Some((&old, &(old_end, _))) = self.live.range(..end).next_back() {
             if old_end <= start {
@@ -241,9 +234,9 @@ mod tests {
                     .as_bytes(),
             );
         }
-        assert_eq!((jit.len(), jit.names.as_str()), (2000, "Builtin:AbortJS:~f /x.js:1:1"));
-        assert_eq!(jit.lookup(5 << 12 | 17).map(|entry| jit.raw_name(entry)), Some("JS:~f /x.js:1:1"));
-        assert_eq!(jit.raw_name(EntryNo(1998)), "Builtin:Abort");
+        assert_eq!((jit.len(), jit.names.as_str()), (2, "Builtin:AbortJS:~f /x.js:1:1"));
+        assert_eq!(jit.lookup(5 << 12 | 17), Some(EntryNo(1)));
+        assert_eq!(jit.lookup(999 << 12 | 3).map(|entry| jit.raw_name(entry)), Some("Builtin:Abort"));
     }
 
     #[test]
