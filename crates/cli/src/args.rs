@@ -8,8 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use twinheap_capture::{Target, TargetError};
 
 use crate::demo::DemoArgs;
+use crate::verbs::assert::AssertArgs;
 use crate::verbs::convert::ConvertArgs;
 use crate::verbs::flamegraph::FlamegraphArgs;
+use crate::verbs::leaks::LeaksArgs;
+use crate::verbs::report::ReportArgs;
 use crate::verbs::serve::ServeArgs;
 
 pub(crate) mod native;
@@ -72,6 +75,12 @@ pub(crate) enum Verb {
     Summary(SummaryArgs),
     /// What changed from snapshot A to the newer snapshot B of the same process, or between two native traces
     Diff(DiffArgs),
+    /// The verdict: what leaks, who holds it, which line to look at; from one snapshot or, better, several of one process
+    Leaks(LeaksArgs),
+    /// For CI: fail if something leaks, or if a class grows faster than it may
+    Assert(AssertArgs),
+    /// The verdict as one file: Markdown for an issue, or JSON
+    Report(ReportArgs),
     /// List objects: the largest, those of a class, or those whose name contains a text
     Objects(ObjectsArgs),
     /// One object: sizes, who holds it, what it refers to

@@ -87,11 +87,21 @@ pub(crate) fn resources<'a>(global: &Global, progress: &'a Progress) -> Resource
 /// # Errors
 /// When the file can't be read, or is something else.
 pub(crate) fn load(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<LoadedHeap> {
-    match load_any(path, global, progress)? {
-        Loaded::Heap(loaded) => Ok(*loaded),
-        Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
-        Loaded::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
-        Loaded::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE).into()),
+    Ok(load_any(path, global, progress)?.snapshot()?)
+}
+
+impl Loaded {
+    /// The snapshot.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub(crate) fn snapshot(self) -> Result<LoadedHeap, Failure> {
+        match self {
+            Loaded::Heap(loaded) => Ok(*loaded),
+            Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE)),
+            Loaded::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE)),
+            Loaded::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE)),
+        }
     }
 }
 

@@ -53,3 +53,4 @@ pub use threads::{ThreadCost, ThreadCosts, thread_costs};
 pub use timeline::{SiteTimeline, Timeline, timeline};
 pub use top_down::{CallNode, TopDown, top_down};
 pub use tree::{CallTree, TreeNode, bottom_up};
+pub use twinheap_trend::{Confidence, Pattern, Trend, Verdict};

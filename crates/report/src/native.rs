@@ -14,7 +14,7 @@ pub use callers::{CallersView, callers_json, callers_text};
 pub use diff::{NativeDiffView, native_diff_json, native_diff_text};
 pub use groups::{GroupsView, groups_json, groups_text};
 pub use histogram::{HistogramView, histogram_json, histogram_text};
-pub use leaks::{NativeLeaksView, StepLabel, native_leaks_json, native_leaks_text};
+pub use leaks::{NativeLeaksView, StepLabel, native_leaks_brief, native_leaks_json, native_leaks_text};
 pub use lifetimes::{LifetimesView, lifetimes_json, lifetimes_text};
 pub use threads::{ThreadName, ThreadsView, threads_json, threads_text};
 pub use timeline::{TimelineView, timeline_json, timeline_text};

@@ -13,7 +13,7 @@ use crate::args::native::{Per, TreeArgs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::native::{Query, Threads, threads, work};
+use crate::verbs::native::{Query, Threads, package_of, threads, work};
 
 pub(crate) fn run(args: &TreeArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
@@ -151,11 +151,4 @@ impl Question<'_> {
 
 fn module_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
     (!frame.module.is_empty()).then(|| frame.module.to_vec())
-}
-
-/// The npm package that an addon or a script belongs to. Node itself may come as a package; it owns nothing.
-fn package_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
-    let owner = |path| std::str::from_utf8(path).ok().and_then(twinheap_symbols::package_of);
-    let addon = if frame.module.ends_with(b"/node") { None } else { owner(frame.module) };
-    addon.or_else(|| owner(frame.file)).map(|name| name.as_bytes().to_vec())
 }
