@@ -1,18 +1,23 @@
 'use strict';
 // Steady load: so many requests a second, whether the server is quick or not.
 //
-//   node load.cjs PORT REQUESTS_PER_SECOND
+//   node load.cjs PORT REQUESTS_PER_SECOND [busy]
+//
+// With `busy` it also asks for what only a busy server does.
 //
 // A latency counts from the time at which the request was due, so that a server that stands still is not asked
 // less often. A request belongs to the stretch of time in which it was due.
 
 const http = require('node:http');
 const {performance} = require('node:perf_hooks');
-const {text, key, value, sum, listen, say} = require('./shared.cjs');
+const {text, key, value, sum, PICTURE_SIDE, bufferSize, ERRORS, listen, say} = require('./shared.cjs');
 
 const [port, rate] = process.argv.slice(2).map(Number);
+const isBusy = process.argv[4] === 'busy';
 /** More than these at once wait on our side. */
 const MOST_OPEN = 256;
+/** A busy server is not asked for more while so many answers are due: what is measured is not how quick it is. */
+const MOST_DUE = 64;
 const PATIENCE = 600_000;
 const SUM = 5_000;
 const GARBAGE = 20_000;
@@ -32,7 +37,25 @@ const kinds = [
   [6, (seed) => ({path: `/timer?seed=${seed}`, want: `timer ${seed}`})],
   [6, (seed) => ({path: `/worker?seed=${seed}&count=${SUM}`, want: String(sum(seed, SUM) + (seed % 1000))})],
 ];
-const plan = kinds.flatMap(([share, make]) => new Array(share).fill(make));
+/** The same for a busy server. */
+const busyKinds = [
+  ...kinds.map(([share, make]) => [Math.ceil(share / 2), make]),
+  [7, (seed) => ({path: `/picture?seed=${seed}`, want: text(seed, PICTURE_SIDE ** 2 * 3)})],
+  [10, (seed) => ({path: `/zip?seed=${seed}&count=${(seed * 131) % 50_000}`, want: text(seed, (seed * 131) % 50_000)})],
+  [9, (seed) => ({path: `/keys?seed=${seed}&count=3000`, want: text(seed, 3000)})],
+  [5, (seed) => ({path: `/buffers?seed=${seed}&count=50`, want: bufferTotal(seed, 50)})],
+  [6, (seed) => ({path: `/wasm?seed=${seed}&count=1000`, want: String(seed + 1000)})],
+  [5, () => ({path: '/errors', want: ERRORS})],
+  [5, (seed) => ({path: `/thread?seed=${seed}&count=${SUM}`, want: String(sum(seed, SUM))})],
+  [3, (seed) => ({path: `/node?seed=${seed}&count=${SUM}`, want: String(sum(seed, SUM))})],
+];
+const plan = (isBusy ? busyKinds : kinds).flatMap(([share, make]) => new Array(share).fill(make));
+
+function bufferTotal(seed, count) {
+  let total = 0;
+  for (let i = 0; i < count; i++) total += bufferSize(seed, i);
+  return String(total);
+}
 
 /** The first hundred keys are the server's own. */
 let nextKey = 100;
@@ -102,7 +125,7 @@ function start() {
   sent = 0;
   timer = setInterval(() => {
     const wanted = Math.floor(((performance.now() - began) * rate) / 1000);
-    for (; sent < wanted; sent++) due();
+    for (; sent < wanted; sent++) if (!isBusy || stretch.open < MOST_DUE) due();
   }, 4);
 }
 

@@ -1,8 +1,9 @@
 'use strict';
-// The server of the soak: it does much of what long-lived servers do, and counts what a dump could break.
+// The server of the soak: it does much of what long-lived servers do, and counts what twinheap could break.
 //
-//   node server.cjs DATABASE HEAP_MB
+//   node server.cjs DATABASE HEAP_MB [busy]
 //
+// With `busy` it also does what keeps malloc busy (busy.cjs).
 // Commands come as lines of JSON on standard input, answers go to standard output.
 
 const {execFile, spawn} = require('node:child_process');
@@ -14,7 +15,7 @@ const {Worker} = require('node:worker_threads');
 const {ClassicLevel} = require('classic-level');
 const {text, key, value, sum, listen, say, quantile} = require('./shared.cjs');
 
-const [database, heapMegabytes] = process.argv.slice(2);
+const [database, heapMegabytes, busy] = process.argv.slice(2);
 /** What a block with all that it holds takes, in bytes. */
 const BLOCK_BYTES = 414;
 const WORKER_ENTRIES = 5_000;
@@ -68,7 +69,11 @@ process.on('SIGCHLD', () => signals++);
 
 let children = Promise.resolve();
 function child(word) {
-  const result = children.then(() => (spawned % 2 ? runEcho(word) : runCat(word)));
+  return inTurn(() => (spawned % 2 ? run('echo', [word]) : runCat(word)));
+}
+
+function inTurn(start) {
+  const result = children.then(start);
   children = result.catch(() => {});
   return result;
 }
@@ -82,9 +87,9 @@ function timed(start) {
   return process;
 }
 
-function runEcho(word) {
+function run(program, words) {
   return new Promise((resolve, reject) => {
-    timed(() => execFile('echo', [word], (error, output) => (error ? reject(error) : resolve(output.trim()))));
+    timed(() => execFile(program, words, (error, output) => (error ? reject(error) : resolve(output.trim()))));
   });
 }
 
@@ -141,6 +146,7 @@ function body(request) {
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+const shared = path.join(__dirname, 'shared.cjs');
 const db = new ClassicLevel(database);
 const routes = {
   '/echo': (seed, count) => text(seed, count),
@@ -157,8 +163,13 @@ const routes = {
     await turn();
     return `timer ${seed}`;
   },
+  /** A child that is a Node itself. */
+  '/node': (seed, count) =>
+    inTurn(() => run(process.execPath, ['-p', `require(${JSON.stringify(shared)}).sum(${seed}, ${count})`])),
   '/worker': async (seed, count) => String(await ask(workers[seed % workers.length], {kind: 'sum', seed, count})),
 };
+
+if (busy) Object.assign(routes, require('./busy.cjs'));
 
 const server = http.createServer(async (request, response) => {
   try {
@@ -202,6 +213,7 @@ const commands = {
     spawnTimes = [];
     return answer;
   },
+  memory: () => process.memoryUsage(),
   /** Starts no more children, and counts. */
   async rest() {
     clearInterval(spawning);
@@ -237,6 +249,7 @@ const finish = listen(({command}) => commands[command]());
   commands.resume();
   say({
     id: 0,
+    pid: process.pid,
     port: server.address().port,
     version: process.version,
     statics: {Block: blockCount, Attestation: 2 * blockCount},

@@ -20,6 +20,15 @@ function sum(seed, count) {
   return total;
 }
 
+/** Width and height of pictures, in pixels. */
+const PICTURE_SIDE = 64;
+
+/** The size of a request's buffer with this number, in bytes. */
+const bufferSize = (seed, number) => ((seed + number) * 2_654_435_761) % 60_000;
+
+/** How many errors of each kind a request for errors makes, in words. */
+const ERRORS = '5 rejected, 4 thrown';
+
 /** Calls `handle` with each line of JSON that arrives on standard input. Whoever is left alone ends. */
 function listen(handle) {
   const lines = require('node:readline').createInterface({input: process.stdin});
@@ -45,4 +54,4 @@ const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const quantile = (ascending, share) =>
   ascending.length === 0 ? 0 : ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))];
 
-module.exports = {text, key, value, sum, listen, say, quantile};
+module.exports = {text, key, value, sum, PICTURE_SIDE, bufferSize, ERRORS, listen, say, quantile};

@@ -42,7 +42,10 @@ fn steps(fast: bool, total: &mut Tally) -> Result<()> {
         cargo(&format!("clippy {PRELOAD} --locked -- -D warnings"), &[("CARGO_TARGET_DIR", "target/preload")])
     })?;
     step("tests", total, cargo_test)?;
-    step("soak", total, |_| soak::short(None))?;
+    step("soak", total, |_| {
+        soak::short(None)?;
+        soak::short_recording(None)
+    })?;
     step("docs", total, |_| cargo("doc --workspace --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")]))?;
     // Not the advisories: their database comes over the network, and changes under a commit that was fine.
     let deny = ["--locked", "--log-level", "error", "check", "licenses", "bans", "sources"];

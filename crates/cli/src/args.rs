@@ -426,8 +426,9 @@ mod tests {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
-    /// The program and its arguments, behind `--`
-    #[arg(value_name = "CMD", required = true, last = true)]
+    /// The program and its arguments; `--` in front of them is optional
+    #[arg(value_name = "CMD", required_unless_present_any = HeaptrackArgs::WITHOUT_COMMAND, trailing_var_arg = true,
+          allow_hyphen_values = true)]
     pub(crate) command: Vec<std::ffi::OsString>,
     /// The file; %p becomes the process's number, %h the machine's name [default: twinheap.PROGRAM.PID.heaptrace]
     #[arg(short, long, value_name = "FILE")]
@@ -466,6 +467,80 @@ pub(crate) struct RecordArgs {
     /// The folder that is the program's /
     #[arg(long, value_name = "DIR")]
     pub(crate) sysroot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) heaptrack: HeaptrackArgs,
+}
+
+/// Options of `heaptrack` that `twinheap record` has not: whoever is used to them is told what to do instead.
+#[derive(Debug, Args)]
+pub(crate) struct HeaptrackArgs {
+    #[arg(short, long, hide = true, value_name = "PID")]
+    pid: Option<String>,
+    #[arg(short, long, hide = true, value_name = "FILE", num_args = 0..=1)]
+    analyze: Option<Option<PathBuf>>,
+    #[arg(short, long, hide = true, value_name = "FILE", num_args = 0..=1)]
+    interpret: Option<Option<PathBuf>>,
+    #[arg(short, long, hide = true)]
+    raw: bool,
+    #[arg(short, long, hide = true)]
+    debug: bool,
+    #[arg(long, hide = true)]
+    use_inject: bool,
+    #[arg(long, hide = true)]
+    asan: bool,
+    /// No other way is known here: nothing to say.
+    #[arg(long, hide = true)]
+    record_only: bool,
+}
+
+impl HeaptrackArgs {
+    const WITHOUT_COMMAND: [&str; 3] = ["pid", "analyze", "interpret"];
+
+    /// An option that was given, why there is none such, and what to do instead.
+    pub(crate) fn given(&self) -> Option<(&'static str, &'static str, String)> {
+        let file = |given: &Option<Option<PathBuf>>| {
+            let file =
+                given.as_ref()?.as_ref().map_or_else(|| "FILE".into(), |file| file.display().to_string());
+            Some(format!(
+                "`twinheap summary {file}` shows what is in it, `twinheap flamegraph {file}` draws it"
+            ))
+        };
+        if let Some(pid) = &self.pid {
+            let hint = format!(
+                "start it with `twinheap record -- CMD`; of Node.js, `twinheap snapshot {pid}` takes the JavaScript heap"
+            );
+            return Some(("--pid", "a process can be recorded from its start only", hint));
+        }
+        if let Some(hint) = file(&self.analyze) {
+            return Some(("--analyze", "recordings are looked at by other verbs", hint));
+        }
+        if let Some(hint) = file(&self.interpret) {
+            return Some((
+                "--interpret",
+                "recordings have their names already, and raw ones of heaptrack are read too",
+                hint,
+            ));
+        }
+        [
+            (self.raw, "--raw", "names are looked up when the program ends", "leave the option out"),
+            (self.debug, "--debug", "twinheap starts no debugger", "attach one: `gdb -p PID`"),
+            (
+                self.use_inject,
+                "--use-inject",
+                "functions are hooked by the dynamic linker only",
+                "leave the option out",
+            ),
+            (
+                self.asan,
+                "--asan",
+                "a program with AddressSanitizer has a malloc of its own that must come first",
+                "build the program without it",
+            ),
+        ]
+        .into_iter()
+        .find(|(is_given, ..)| *is_given)
+        .map(|(_, option, why, hint)| (option, why, hint.to_owned()))
+    }
 }
 
 /// Where the names of JavaScript functions come from.

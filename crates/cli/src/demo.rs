@@ -1,11 +1,14 @@
-//! `twinheap demo`: a leaking sample server, heap snapshots of it while it grows, and (by the caller) the verdict.
+//! `twinheap demo`: a leaking sample server, a recording of its native heap and heap snapshots of it while it grows, and
+//! (by the caller) the verdicts.
 //!
-//! Everything happens in one folder: the server's source, the snapshots, the server's stderr. It is a private
-//! temporary folder unless the user asked to keep it. The server dies with us on every way out: killed by a drop
-//! guard, and by itself when its stdin closes because we were killed.
+//! Everything happens in one folder: the server's source, its addon, the recording, the snapshots, the server's stderr.
+//! It is a private temporary folder unless the user asked to keep it. The server dies with us on every way out: ended
+//! by a drop guard, and by itself when its stdin closes because we were killed.
 
+mod addon;
 mod http;
 mod node;
+mod process;
 
 use std::{
     fmt, fs, io,
@@ -24,6 +27,7 @@ use self::node::{Node, Server};
 
 const SERVER_SOURCE: &str = include_str!("../assets/demo/server.cjs");
 const SERVER_NAME: &str = "server.cjs";
+const RECORDING_NAME: &str = "demo.heaptrace";
 
 /// Visits before each snapshot. The first thousand also fill every cache of the server, so that what grows from
 /// then on is what leaks.
@@ -35,14 +39,15 @@ const INSPECTOR_PATIENCE: Duration = Duration::from_secs(30);
 /// Visits between two reports of progress.
 const VISITS_A_REPORT: u32 = 50;
 
-/// Start a small Node.js server that leaks, take heap snapshots while it grows, and find the leak.
+/// Start a small Node.js server that leaks, record its native heap, take heap snapshots while it grows, and find the
+/// leaks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// The Node.js to run the server with, 18 or newer
     #[arg(long, value_name = "PATH", default_value = "node")]
     pub(crate) node: PathBuf,
 
-    /// Keep the snapshots and the server's source in this new or empty folder
+    /// Keep the snapshots, the recording and the server's source in this new or empty folder
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
 
@@ -61,6 +66,10 @@ pub(crate) enum Step<'a> {
         /// The server's process.
         pid: u32,
     },
+    /// There is no compiler that could build the server's addon.
+    NoAddon,
+    /// The native heap can't be recorded here; why.
+    NotRecorded(&'a anyhow::Error),
     /// So many visits of all were made.
     Visiting {
         /// Visits so far.
@@ -87,6 +96,10 @@ impl fmt::Display for Step<'_> {
             Self::Started { node_version, pid } => {
                 write!(f, "Node.js {node_version} runs the sample server (pid {pid})")
             }
+            Self::NoAddon => {
+                write!(f, "no C compiler was found for the server's addon: it leaks Buffers instead")
+            }
+            Self::NotRecorded(why) => write!(f, "the native heap is not recorded: {why:#}"),
             Self::Visiting { done, total } => write!(f, "{done} of {total} visits"),
             Self::Snapshot { number, of, visits, bytes } => {
                 let megabytes = *bytes as f64 / 1e6;
@@ -135,11 +148,22 @@ impl std::error::Error for Interrupted {}
 pub(crate) struct DemoRun {
     /// The heap snapshots, oldest first.
     pub(crate) snapshots: Vec<PathBuf>,
+    /// The native heap, if it was recorded.
+    pub(crate) native: Option<NativeRun>,
     /// As `node --version` says it, with the `v`.
     pub(crate) node_version: String,
     /// The source that the snapshots' locations point into.
     pub(crate) server_source: PathBuf,
     folder: Folder,
+}
+
+/// A recording of the server's native heap.
+#[derive(Debug)]
+pub(crate) struct NativeRun {
+    /// The file.
+    pub(crate) recording: PathBuf,
+    /// When the snapshots were taken, in milliseconds since the recording began.
+    pub(crate) moments: Vec<u64>,
 }
 
 impl DemoRun {
@@ -167,8 +191,11 @@ pub(crate) fn record(
     let server_source = folder.path().join(SERVER_NAME);
     fs::write(&server_source, SERVER_SOURCE)
         .with_context(|| format!("cannot write `{}`", server_source.display()))?;
-    let snapshots = grow(&node, folder.path(), args.snapshots, stop, progress)?;
-    Ok(DemoRun { snapshots, node_version: node.version, server_source, folder })
+    if !addon::build(folder.path(), stop)? {
+        progress(&Step::NoAddon);
+    }
+    let (snapshots, native) = grow(&node, folder.path(), args.snapshots, stop, progress)?;
+    Ok(DemoRun { snapshots, native, node_version: node.version, server_source, folder })
 }
 
 /// A thousand visits and a snapshot, `count` times.
@@ -178,12 +205,13 @@ fn grow(
     count: u32,
     stop: &'static AtomicBool,
     progress: &mut dyn FnMut(&Step<'_>),
-) -> Result<Vec<PathBuf>> {
-    let mut server = Server::start(node, folder, SERVER_NAME, stop)?;
+) -> Result<(Vec<PathBuf>, Option<NativeRun>)> {
+    let recording = folder.join(RECORDING_NAME);
+    let (mut server, mut is_recorded) = start(node, folder, &recording, stop, progress)?;
     progress(&Step::Started { node_version: &node.version, pid: server.pid() });
     let mut camera = Camera::new()?;
     let total = count * VISITS_A_ROUND;
-    let mut snapshots = Vec::new();
+    let (mut snapshots, mut moments) = (Vec::new(), Vec::new());
     for number in 1..=count {
         let visits = number * VISITS_A_ROUND;
         for visit in visits - VISITS_A_ROUND + 1..=visits {
@@ -192,14 +220,40 @@ fn grow(
                 progress(&Step::Visiting { done: visit, total });
             }
         }
+        moments.push(server.recorded_ms());
         let path = folder.join(format!("demo-{number}.heapsnapshot"));
         let bytes = camera.take(server.pid(), &path, stop)?;
         progress(&Step::Snapshot { number, of: count, visits, bytes });
         snapshots.push(path);
     }
     camera.close();
-    server.exit()?;
-    Ok(snapshots)
+    if let Some(why) = server.exit()?
+        && is_recorded
+    {
+        is_recorded = false;
+        progress(&Step::NotRecorded(&why));
+    }
+    Ok((snapshots, is_recorded.then_some(NativeRun { recording, moments })))
+}
+
+/// Starts the server under the recorder, or by itself where that doesn't work; whether it is recorded.
+fn start<'a>(
+    node: &Node,
+    folder: &Path,
+    recording: &Path,
+    stop: &'a AtomicBool,
+    progress: &mut dyn FnMut(&Step<'_>),
+) -> Result<(Server<'a>, bool)> {
+    match Server::start(node, folder, SERVER_NAME, Some(recording), stop) {
+        Ok(server) => Ok((server, true)),
+        Err(why) if why.is::<Interrupted>() => Err(why),
+        Err(why) => {
+            // Whether that is the recorder's doing shows now.
+            let server = Server::start(node, folder, SERVER_NAME, None, stop)?;
+            progress(&Step::NotRecorded(&why));
+            Ok((server, false))
+        }
+    }
 }
 
 /// Takes the snapshots as `twinheap snapshot` does, all in one session, so that their ids can be compared.

@@ -382,7 +382,51 @@ fn the_demo_names_what_leaks_and_where() {
         assert!(rest.contains(&format!("server.cjs:{line}:")), "no line {line} in: {rest}");
     }
     assert!(text.contains(".sessions → SessionStore") && text.contains(".items → Map"), "{text}");
-    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 4, "three snapshots and the source");
+    check_native_verdict(&text, line_of("function thumbnail("), &kept);
+}
+
+/// The addon's leak is found at its line of C, and at the JavaScript that calls it; its files are kept.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn check_native_verdict(text: &str, caller: usize, kept: &std::path::Path) {
+    let source = std::fs::read_to_string(kept.join("thumbnails.c")).unwrap();
+    let line = 1 + source.lines().position(|line| line.contains("malloc(")).unwrap();
+    let (leak, called_by) =
+        (format!("scale_down  thumbnails.c:{line}"), format!("called by thumbnail  server.cjs:{caller}"));
+    let told = text.lines().find(|line| line.contains(&leak) && line.contains(" leaks: "));
+    let told = told.unwrap_or_else(|| panic!("no `{leak}` in: {text}"));
+    assert!(told.contains(&called_by) && told.ends_with("in 1,000 → 2,000 → 3,000 blocks"), "{told}");
+    let recording = kept.join("demo.heaptrace");
+    let output = run(&["summary", recording.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for file in ["thumbnails.node", "server.cjs", "demo-3.heapsnapshot"] {
+        assert!(kept.join(file).exists(), "{file}");
+    }
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 7);
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
+fn check_native_verdict(_: &str, _: usize, _: &std::path::Path) {}
+
+/// Without a compiler the server forgets Buffers, and the line is that of JavaScript.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn the_demo_works_without_a_compiler_and_where_nothing_can_be_written() {
+    let node = Command::new("node").args(["-p", "process.execPath"]).output().unwrap();
+    let node = String::from_utf8(node.stdout).unwrap();
+    // No compiler, and a folder in which nobody can write.
+    let mut demo = twinheap();
+    demo.args(["demo", "--node", node.trim()])
+        .current_dir("/proc")
+        .env("PATH", "/nowhere")
+        .env("CC", "false");
+    let output = demo.output().unwrap();
+    let (text, notes) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{text}{notes}");
+    assert!(notes.contains("no C compiler"), "{notes}");
+    let source = include_str!("../assets/demo/server.cjs");
+    let line = 1 + source.lines().position(|line| line.contains("return (color) =>")).unwrap();
+    let told = text.lines().any(|l| l.contains(&format!("server.cjs:{line}")) && l.contains(" leaks: "));
+    assert!(told, "no line {line} in: {text}");
 }
 
 #[test]

@@ -4,13 +4,17 @@
 //! again, so the order of the lines is the order of time, and the last one that covers an address is right.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::js_name::JsName;
 
 /// Longer lines are left out, in bytes; V8 cuts names at 4096.
 const MAX_LINE: usize = 1 << 16;
 
-/// A line of the map by its position among the sound ones, from 0.
+/// A name of the map, from 0 in the order of first appearance. Pieces of code with the same name have the same number:
+/// each thread that begins has V8 tell the same thousands of builtins and functions again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryNo(pub u32);
 
@@ -21,8 +25,10 @@ pub struct JitMap {
     live: BTreeMap<u64, (u64, EntryNo)>,
     /// All names, one after the other.
     names: String,
-    /// Where each entry's name ends in `names`.
+    /// Where each name ends in `names`.
     ends: Vec<u64>,
+    /// Names by their hashes. Of two with the same hash the second is not remembered, and stored each time.
+    known: FxHashMap<u64, EntryNo>,
     /// The start of a line whose end has not come yet.
     half: Vec<u8>,
     /// Whether the current line was too long.
@@ -67,12 +73,12 @@ impl JitMap {
         &self.names[start as usize..end as usize]
     }
 
-    /// Number of entries so far, also of code that has gone.
+    /// Number of names so far, also of code that has gone.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// True without entries.
+    /// True without names.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -80,6 +86,20 @@ impl JitMap {
     /// Lines that could not be read.
     pub fn bad_lines(&self) -> u64 {
         self.bad_lines
+    }
+
+    /// The number of a name, which is stored if it is new.
+    fn intern(&mut self, name: &str) -> EntryNo {
+        let hash = BuildHasherDefault::<FxHasher>::default().hash_one(name);
+        let known = self.known.get(&hash).copied();
+        if let Some(entry) = known.filter(|&entry| self.raw_name(entry) == name) {
+            return entry;
+        }
+        let entry = EntryNo(self.ends.len() as u32);
+        self.names.push_str(name);
+        self.ends.push(self.names.len() as u64);
+        self.known.entry(hash).or_insert(entry);
+        entry
     }
 
     fn line_ends(&mut self, end: &[u8]) {
@@ -116,9 +136,7 @@ impl JitMap {
             self.bad_lines += 1;
             return;
         };
-        let entry = EntryNo(self.ends.len() as u32);
-        self.names.push_str(&String::from_utf8_lossy(name));
-        self.ends.push(self.names.len() as u64);
+        let entry = self.intern(&String::from_utf8_lossy(name));
         // What the new code overlaps is gone, and not only where it overlaps.
         while let Some((&old, &(old_end, _))) = self.live.range(..end).next_back() {
             if old_end <= start {
@@ -205,6 +223,20 @@ mod tests {
         assert_eq!((jit.bad_lines(), jit.len()), (7, 1));
         assert_eq!(jit.raw_name(EntryNo(0)), "\u{fffd}");
         assert_eq!(jit.raw_name(EntryNo(1)), "");
+    }
+
+    #[test]
+    fn a_name_is_stored_once_however_often_it_is_told() {
+        let mut jit = JitMap::new();
+        for round in 0..1000_u64 {
+            jit.feed(
+                format!("{:x} 10 Builtin:Abort\n{:x} 10 JS:~f /x.js:1:1\n", round << 12, round << 12 | 16)
+                    .as_bytes(),
+            );
+        }
+        assert_eq!((jit.len(), jit.names.as_str()), (2, "Builtin:AbortJS:~f /x.js:1:1"));
+        assert_eq!(jit.lookup(5 << 12 | 17), Some(EntryNo(1)));
+        assert_eq!(jit.lookup(999 << 12 | 3).map(|entry| jit.raw_name(entry)), Some("Builtin:Abort"));
     }
 
     #[test]

@@ -123,8 +123,8 @@ fn js(args: &JsArgs) -> Result<()> {
     let path = if whole { root().join("BENCHMARKS.md") } else { work_dir().join("partial.md") };
     // What another command wrote into the document stays.
     let old = fs::read_to_string(&path).unwrap_or_default();
-    let others =
-        [native::HEADING, soak::document::HEADING].map(|heading| section_of(&old, heading).trim_end());
+    let others = [native::HEADING, soak::document::HEADING, soak::recording::HEADING]
+        .map(|heading| section_of(&old, heading).trim_end());
     let text = others
         .into_iter()
         .filter(|section| !section.is_empty())

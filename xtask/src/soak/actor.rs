@@ -98,12 +98,18 @@ impl Actor {
         }
     }
 
-    /// The last lines that it wrote to standard error, without what every inspector says.
+    /// All that it wrote to standard error.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The last lines of that, without what every inspector and every finished recording says.
     pub(super) fn log_tail(&self) -> String {
-        let text = fs::read_to_string(&self.log);
-        let text = text.unwrap_or_default();
-        let said = |line: &&str| !line.starts_with("Debugger ") && !line.starts_with("For help, see");
-        let lines: Vec<&str> = text.lines().filter(said).collect();
+        let text = self.log();
+        let usual =
+            ["Debugger ", "For help, see", "recorded ", "without names: ", "look at it with: ", "named "];
+        let lines: Vec<&str> =
+            text.lines().filter(|line| !usual.iter().any(|start| line.starts_with(start))).collect();
         lines[lines.len().saturating_sub(TAIL)..].join("\n")
     }
 }

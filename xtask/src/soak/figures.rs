@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::scene::Told;
+
 /// Everything about one version of Node.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Trial {
@@ -75,7 +77,8 @@ pub(super) struct Stretch {
 
 impl Stretch {
     /// Adds what the server and the load said at a mark.
-    pub(super) fn add(&mut self, server: &Value, load: &Value) {
+    pub(super) fn add(&mut self, told: &Told) {
+        let Told { server, load } = told;
         self.lags.extend(server["lag_worst"].as_f64());
         self.worker_lags.extend(server["worker_lag_worst"].as_f64());
         self.latencies.extend(numbers(&load["latencies"]));

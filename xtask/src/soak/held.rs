@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 
+/// Threads that a library makes and ends as it likes.
+const COMING_AND_GOING: [&str; 1] = ["libvips worker"];
+
 /// What must be the same before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
@@ -24,7 +27,8 @@ impl Held {
             Some(target.to_string_lossy().split(":[").next().unwrap_or_default().to_owned())
         })?;
         let threads = counted(&process.join("task"), |entry| {
-            Some(fs::read_to_string(entry.join("comm")).ok()?.trim().to_owned())
+            let name = fs::read_to_string(entry.join("comm")).ok()?.trim().to_owned();
+            (!COMING_AND_GOING.contains(&name.as_str())).then_some(name)
         })?;
         let children = counted(Path::new("/proc"), |entry| {
             let stat = fs::read_to_string(entry.join("stat")).ok()?;

@@ -1,128 +1,63 @@
 //! One version of Node: a server under load, snapshots of it, and whether it took harm.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, thread, time::Duration};
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::{
-    actor::Actor,
     figures::{Dumps, Stretch, Trial},
-    held::{self, Held},
-    load_average,
+    held, load_average,
+    scene::{Play, Scene, Stage},
     shots::{Camera, Classes, Failure, Method},
 };
-use crate::root;
 
-/// Answers of server and load. An ordinary dump may be under way.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// What a server may take to end.
+const SETTLE: Duration = Duration::from_secs(5);
 /// A dump of each so many is one of the worker.
 const WORKER_EVERY: u32 = 5;
 /// The thread's name.
 const WORKER: &str = "network";
-/// What a rested server may take to close what its clients have closed.
-const SETTLE: Duration = Duration::from_secs(5);
 /// Classes with fewer objects are not compared.
 const COUNTED_FROM: u64 = 1000;
-/// Failures that are shown in full.
-const SHOWN: usize = 3;
 
 /// What is done with each version.
 pub(super) struct Plan {
-    pub(super) major: u32,
+    pub(super) play: Play,
     /// Pause-free snapshots.
     pub(super) count: u32,
     /// Ordinary ones.
     pub(super) ordinary: u32,
-    /// Of what stays in the heap.
-    pub(super) heap_mb: u32,
-    /// Requests a second.
-    pub(super) rate: u32,
-    pub(super) warm_up: Duration,
     pub(super) quiet: Duration,
     pub(super) twinheap: PathBuf,
 }
 
-/// The executable of a version.
-pub(super) fn node(major: u32) -> PathBuf {
-    root().join(format!("tests/oracle/node_modules/node{major}/bin/node"))
-}
-
-/// The version that runs the load and the check of the database.
-const LOAD_NODE: u32 = 24;
-
 /// A running trial.
 struct Soak<'a> {
     plan: &'a Plan,
-    server: Actor,
-    load: Actor,
-    ready: Value,
+    scene: Scene<'a>,
     camera: Camera<'a>,
-    database: &'a Path,
-    /// What went wrong, in words, with evidence.
-    harm: Vec<String>,
-    requests: u64,
-    wrong_answers: u64,
 }
 
 /// Runs one version. An error, or a list of what went wrong beside the figures.
 pub(super) fn run(plan: &Plan) -> Result<(Trial, Vec<String>)> {
-    let folder = tempfile::Builder::new().prefix("twinheap-soak-").tempdir()?;
-    let database = folder.path().join("database");
-    // Where the server keeps temporary files; twinheap must leave none.
-    let temporary = folder.path().join("tmp");
-    fs::create_dir(&temporary)?;
-    let scripts = root().join("tests/soak");
-    let mut command = Command::new(node(plan.major));
+    let stage = Stage::new()?;
     // Any free port: the usual one may be another program's.
-    command
-        .arg("--inspect-port=0")
-        .arg(scripts.join("server.cjs"))
-        .arg(&database)
-        .arg(plan.heap_mb.to_string());
-    command.env("TMPDIR", &temporary);
-    let (server, ready) = Actor::start("server", &mut command, &folder.path().join("server.log"))?;
-    let port = ready["port"].as_u64().context("the server has no port")?;
-    let mut command = Command::new(node(LOAD_NODE));
-    command.arg(scripts.join("load.cjs")).args([port.to_string(), plan.rate.to_string()]);
-    let (load, _) = Actor::start("load", &mut command, &folder.path().join("load.log"))?;
-    let camera = Camera { twinheap: &plan.twinheap, folder: folder.path() };
-    let mut soak = Soak {
-        plan,
-        server,
-        load,
-        ready,
-        camera,
-        database: &database,
-        harm: Vec::new(),
-        requests: 0,
-        wrong_answers: 0,
-    };
-    soak.run(&temporary).map(|trial| (trial, std::mem::take(&mut soak.harm))).map_err(|error| {
-        let harm = soak.harm.join("\n");
-        anyhow!(
-            "node {}: {error:#}\n{harm}\nthe server's last words:\n{}",
-            plan.major,
-            soak.server.log_tail()
-        )
-    })
+    let scene = Scene::start(&plan.play, &stage, &[], &["--inspect-port=0"])?;
+    let camera = Camera { twinheap: &plan.twinheap, folder: stage.path() };
+    let mut soak = Soak { plan, scene, camera };
+    let outcome = soak.run();
+    let harm = std::mem::take(&mut soak.scene.harm);
+    outcome.map(|trial| (trial, harm)).map_err(|error| soak.scene.explain(&error))
 }
 
 impl Soak<'_> {
-    fn run(&mut self, temporary: &Path) -> Result<Trial> {
+    fn run(&mut self) -> Result<Trial> {
         let load_before = load_average();
-        thread::sleep(self.plan.warm_up);
-        self.mark(&mut Stretch::default())?;
+        thread::sleep(self.plan.play.warm_up);
+        self.scene.mark()?;
         let mut quiet = Stretch::default();
         let cores = self.stay_quiet(&mut quiet)?;
-        let before = self.rest(None)?;
+        let before = self.scene.rest(None)?;
         let mut main = Dumps::default();
         let mut worker = Dumps::default();
         let mut ordinary = Dumps::default();
@@ -143,7 +78,7 @@ impl Soak<'_> {
         }
         let mut quiet_at_end = Stretch::default();
         self.stay_quiet(&mut quiet_at_end)?;
-        self.rest(Some(&before))?;
+        self.scene.rest(Some(&before))?;
         let (equal_classes, most_different) = match (last_pause_free, last_ordinary) {
             (Some(ours), Some(theirs)) => compare(&ours, &theirs),
             _ => ([0; 2], None),
@@ -151,20 +86,23 @@ impl Soak<'_> {
         if let Some((class, ours, theirs)) = &most_different
             && ours.min(theirs) < &(ours.max(theirs) / 2)
         {
-            self.harm.push(format!(
+            self.scene.harm.push(format!(
                 "a pause-free snapshot has {ours} × {class}, an ordinary one of the same minute {theirs}"
             ));
         }
-        for entry in fs::read_dir(temporary)?.flatten() {
-            self.harm.push(format!("a temporary file was left: {}", entry.file_name().display()));
+        let spawned = self.scene.children()?;
+        let keys = self.scene.end()?;
+        let status = self.scene.server.wait(SETTLE)?;
+        if status.code().map(i64::from) != self.scene.exit_code() {
+            let words = self.scene.server.log_tail();
+            self.scene.harm.push(format!("the server ended with {status}\n{words}"));
         }
-        let spawned = self.children()?;
-        let keys = self.end()?;
+        self.scene.check_what_is_left(keys)?;
         Ok(Trial {
-            major: self.plan.major,
-            version: self.ready["version"].as_str().unwrap_or_default().to_owned(),
-            heap_mb: self.plan.heap_mb,
-            rate: self.plan.rate,
+            major: self.plan.play.major,
+            version: self.scene.ready["version"].as_str().unwrap_or_default().to_owned(),
+            heap_mb: self.plan.play.heap_mb,
+            rate: self.plan.play.rate,
             cores,
             quiet,
             quiet_after,
@@ -172,8 +110,8 @@ impl Soak<'_> {
             main,
             worker,
             ordinary,
-            requests: self.requests,
-            wrong_answers: self.wrong_answers,
+            requests: self.scene.requests,
+            wrong_answers: self.scene.wrong_answers,
             spawned,
             keys,
             equal_classes,
@@ -182,73 +120,21 @@ impl Soak<'_> {
         })
     }
 
-    /// Ends a stretch of time.
-    fn mark(&mut self, stretch: &mut Stretch) -> Result<()> {
-        let load = self.load.ask("mark", PATIENCE)?;
-        self.check_answers(&load);
-        let server = self.server.ask("mark", PATIENCE)?;
-        stretch.add(&server, &load);
-        Ok(())
-    }
-
-    fn check_answers(&mut self, load: &Value) {
-        self.requests += load["latencies"].as_array().map_or(0, |latencies| latencies.len() as u64);
-        let failures = load["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
-        self.wrong_answers += failures.len() as u64;
-        if !failures.is_empty() {
-            let shown: Vec<String> = failures.iter().take(SHOWN).map(Value::to_string).collect();
-            self.harm.push(format!("{} requests failed: {}", failures.len(), shown.join("; ")));
-        }
-    }
-
     /// Lets server and load alone; how much processor time the server takes, in cores.
     fn stay_quiet(&mut self, stretch: &mut Stretch) -> Result<f64> {
-        let pid = self.server.pid();
+        let pid = self.scene.pid()?;
         let before = held::cpu_seconds(pid);
         thread::sleep(self.plan.quiet);
         let cores = (held::cpu_seconds(pid) - before) / self.plan.quiet.as_secs_f64();
-        self.mark(stretch)?;
+        stretch.add(&self.scene.mark()?);
         Ok(cores)
-    }
-
-    /// Stops the load for a moment to see what the server holds: as much as `before`.
-    fn rest(&mut self, before: Option<&Held>) -> Result<Held> {
-        let load = self.load.ask("rest", PATIENCE)?;
-        self.check_answers(&load);
-        self.server.ask("rest", PATIENCE)?;
-        let deadline = Instant::now() + SETTLE;
-        // Connections that the clients have closed are closed here a little later.
-        let held = loop {
-            let held = Held::of(self.server.pid(), self.database)?;
-            let is_settled = match before {
-                Some(before) => before.changes(&held).is_empty(),
-                None => {
-                    thread::sleep(Duration::from_millis(200));
-                    held == Held::of(self.server.pid(), self.database)?
-                }
-            };
-            if is_settled || Instant::now() >= deadline {
-                break held;
-            }
-            thread::sleep(Duration::from_millis(50));
-        };
-        for change in before.iter().flat_map(|before| before.changes(&held)) {
-            self.harm.push(format!("after the dumps the server holds something else: {change}"));
-        }
-        if before.is_none() {
-            self.server.ask("resume", PATIENCE)?;
-            self.load.ask("resume", PATIENCE)?;
-            thread::sleep(self.plan.warm_up);
-            self.mark(&mut Stretch::default())?;
-        }
-        Ok(held)
     }
 
     /// One snapshot, and what was noticed meanwhile; the classes in it.
     fn dump(&mut self, dumps: &mut Dumps, thread: &str, method: Method) -> Result<Option<Classes>> {
-        self.mark(&mut Stretch::default())?;
-        let taken = self.camera.take(self.server.pid(), thread, method)?;
-        self.mark(&mut dumps.during)?;
+        self.scene.mark()?;
+        let taken = self.camera.take(self.scene.pid()?, thread, method)?;
+        dumps.during.add(&self.scene.mark()?);
         let shot = match taken {
             Ok(shot) => shot,
             Err(failure) => return Ok(self.failed(dumps, failure)),
@@ -264,10 +150,11 @@ impl Soak<'_> {
         fs::remove_file(&shot.file)?;
         dumps.taken += 1;
         let statics = if thread == WORKER { "worker_statics" } else { "statics" };
-        for (class, count) in self.ready[statics].as_object().into_iter().flatten() {
+        for (class, count) in self.scene.ready[statics].as_object().into_iter().flatten() {
             let found = classes.get(class).copied().unwrap_or(0);
             if count.as_u64() != Some(found) {
-                self.harm
+                self.scene
+                    .harm
                     .push(format!("a {method:?} snapshot of {thread} has {found} × {class}, not {count}"));
             }
         }
@@ -275,43 +162,13 @@ impl Soak<'_> {
     }
 
     fn failed(&mut self, dumps: &mut Dumps, failure: Failure) -> Option<Classes> {
-        self.harm.push(format!("a snapshot failed: {}\n{}", failure.reason, failure.evidence.trim_end()));
+        self.scene.harm.push(format!(
+            "a snapshot failed: {}\n{}",
+            failure.reason,
+            failure.evidence.trim_end()
+        ));
         *dumps.failures.entry(failure.reason).or_default() += 1;
         None
-    }
-
-    /// How many children the server started; each must have given one SIGCHLD.
-    fn children(&mut self) -> Result<u64> {
-        let told = self.server.ask("rest", PATIENCE)?;
-        let (spawned, signals) = (told["spawned"].as_u64(), told["signals"].as_u64());
-        if spawned != signals {
-            self.harm.push(format!("{spawned:?} children were started and {signals:?} SIGCHLD came"));
-        }
-        spawned.context("the server does not say how many children it started")
-    }
-
-    /// Ends both; how many keys the database has.
-    fn end(&mut self) -> Result<u64> {
-        let told = self.load.ask("end", PATIENCE)?;
-        self.server.ask("end", PATIENCE)?;
-        let status = self.server.wait(SETTLE)?;
-        if status.code().map(i64::from) != self.ready["exit_code"].as_i64() {
-            self.harm.push(format!("the server ended with {status}\n{}", self.server.log_tail()));
-        }
-        let last = told["last"].as_u64().context("the load does not say what it stored")?;
-        let mut verify = Command::new(node(LOAD_NODE));
-        verify.arg(root().join("tests/soak/verify.cjs")).arg(self.database).arg(last.to_string());
-        let output = verify.output().context("cannot start node")?;
-        if !output.status.success() {
-            bail!("the database can't be read: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        let found: Value = serde_json::from_slice(&output.stdout)?;
-        let wrong = found["wrong"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if !wrong.is_empty() {
-            let shown: Vec<String> = wrong.iter().take(SHOWN).map(Value::to_string).collect();
-            self.harm.push(format!("{} keys are wrong: {}", wrong.len(), shown.join("; ")));
-        }
-        Ok(last)
     }
 }
 

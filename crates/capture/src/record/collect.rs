@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -150,14 +150,15 @@ pub struct Recorded {
 }
 
 /// Starts `command` and records it until it ends, until the time is over, or until `wish` says so. The program's own
-/// recording comes first.
+/// recording comes first. `started` gets the process as soon as it runs, for the other ends of its pipes.
 ///
 /// # Errors
 /// If the program can't be started or was not recorded, or if a file can't be written. In the last case the program was
 /// left to run by itself.
 pub fn record(
-    command: &[OsString],
+    mut command: Command,
     options: &RecordOptions,
+    started: &mut dyn FnMut(&mut Child),
     wish: &dyn Fn() -> Wish,
     watch: &mut dyn FnMut(RecordProgress),
 ) -> Result<Recordings, RecordError> {
@@ -167,8 +168,10 @@ pub fn record(
     let ring_error = |error| RecordError::Ring { folder: "/dev/shm".into(), error };
     check_file_limit()?;
     let folder = Folder::create().map_err(ring_error)?;
+    let words: Vec<OsString> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(OsString::from).collect();
     let reads_frames = matches!(options.js_names, JsNames::Auto | JsNames::Frames);
-    let layout = if reads_frames { js::layout_of_command(command) } else { None };
+    let layout = if reads_frames { js::layout_of_command(&words) } else { None };
     let asks_v8 = match options.js_names {
         JsNames::Auto => layout.is_none(),
         JsNames::Options => true,
@@ -177,7 +180,7 @@ pub fn record(
     let settings = Settings {
         policy: if options.drop { policy::DROP } else { policy::WAIT },
         follow: options.follow,
-        names: asks_v8 && !asks_for_log(command),
+        names: asks_v8 && !asks_for_log(&words),
         frames: options.frames,
         sample: options.sample.unwrap_or(0),
         leak_check: options.leak_check,
@@ -185,12 +188,13 @@ pub fn record(
     let in_folder = |error| RecordError::Ring { folder: folder.path().to_owned(), error };
     let spare = Ring::create(&folder.ring(0), settings, layout.as_ref()).map_err(in_folder)?;
     let preload = launch::write_preload(&folder).map_err(in_folder)?;
-    let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let child = launch::start(command, &preload, &folder, asks_v8)
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = launch::start(&mut command, &preload, &folder, asks_v8)
         .map_err(|error| RecordError::Start { program: name.clone(), error })?;
+    started(&mut child);
     let collector = Collector {
         options,
-        command,
+        words: &words,
         settings,
         layout,
         asks_v8,
@@ -215,7 +219,8 @@ pub fn record(
 
 struct Collector<'a> {
     options: &'a RecordOptions,
-    command: &'a [OsString],
+    /// The command.
+    words: &'a [OsString],
     settings: Settings,
     /// What is known of the program's V8.
     layout: Option<Layout>,
@@ -443,7 +448,7 @@ impl Collector<'_> {
         argv.pop();
         if argv.is_empty() && pid == self.child.id() {
             // It ended before we could look.
-            argv = self.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            argv = self.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         }
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let info = rustix::system::sysinfo();

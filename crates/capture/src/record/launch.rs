@@ -106,22 +106,26 @@ pub(super) fn write_preload(folder: &Folder) -> io::Result<PathBuf> {
 
 /// Starts the program.
 pub(super) fn start(
-    command: &[OsString],
+    command: &mut Command,
     preload: &Path,
     folder: &Folder,
     js_names: bool,
 ) -> io::Result<Child> {
-    let (program, arguments) = command
-        .split_first()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no command"))?;
-    let mut child = Command::new(program);
-    child.args(arguments);
-    child.env(VARIABLE, folder.path().join("ring"));
-    child.env("LD_PRELOAD", joined(preload.as_os_str(), ":", std::env::var_os("LD_PRELOAD")));
+    let preload = joined(preload.as_os_str(), ":", variable(command, "LD_PRELOAD"));
+    command.env("LD_PRELOAD", preload).env(VARIABLE, folder.path().join("ring"));
     if js_names {
-        child.env("NODE_OPTIONS", joined(OsStr::new(NODE_OPTIONS), " ", std::env::var_os("NODE_OPTIONS")));
+        let options = joined(OsStr::new(NODE_OPTIONS), " ", variable(command, "NODE_OPTIONS"));
+        command.env("NODE_OPTIONS", options);
     }
-    child.spawn()
+    command.spawn()
+}
+
+/// A variable as the program would have it without us.
+fn variable(command: &Command, name: &str) -> Option<OsString> {
+    match command.get_envs().find(|(own, _)| *own == name) {
+        Some((_, value)) => value.map(OsStr::to_owned),
+        None => std::env::var_os(name),
+    }
 }
 
 /// Ours first, then what the user has.

@@ -23,7 +23,7 @@ pub(super) struct Module {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
     Module(ModuleNo),
-    /// A piece of generated code, by its number in V8's map.
+    /// Generated code, by the number of its name in V8's map.
     Jit(u32),
     /// A place in JavaScript that a frame led to.
     Js(SpotNo),
@@ -38,6 +38,7 @@ pub(super) struct Places {
     ranges: Vec<(u64, u64, ModuleNo)>,
     /// Places of modules' code, as long as the modules stay the same.
     known: FxHashMap<u64, IpId>,
+    /// Places by address and owner; those of generated code have address 0 here.
     numbers: FxHashMap<(u64, Owner), IpId>,
     /// Every place's address and owner, by its number less one.
     pub(super) places: Vec<(u64, Owner)>,
@@ -138,7 +139,10 @@ impl Places {
     }
 
     fn number<W: Write>(&mut self, address: u64, owner: Owner, writer: &mut Writer<W>) -> IpId {
-        *self.numbers.entry((address, owner)).or_insert_with(|| {
+        // A function is one place, wherever the threads that come and go have their own copies of its code: else each of
+        // them would add all its stacks to the tree.
+        let key = if matches!(owner, Owner::Jit(_)) { 0 } else { address };
+        *self.numbers.entry((key, owner)).or_insert_with(|| {
             self.places.push((address, owner));
             let module = if let Owner::Module(module) = owner { Some(module) } else { None };
             writer.ip(address, module)

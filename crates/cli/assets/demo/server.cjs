@@ -1,4 +1,4 @@
-// The sample server of `twinheap demo`: a tiny shop which leaks in two known ways and is healthy otherwise.
+// The sample server of `twinheap demo`: a tiny shop which leaks in three known ways and is healthy otherwise.
 //
 // It listens on 127.0.0.1 only, on a port of the system's choice, and prints one line of JSON when it is ready:
 // {"port":…,"pid":…,"token":"…"}. Each request must carry the token as `Authorization: Bearer …`, since every
@@ -70,6 +70,25 @@ class PriceFeed extends EventEmitter {
   }
 }
 
+// ---- Leak 3, the native one: malloc's memory, of which no heap snapshot knows. --------------------------
+
+/** The addon, or a stand-in that forgets Buffers as the addon forgets what it got from malloc. */
+function loadAddon() {
+  try {
+    return require('./thumbnails.node');
+  } catch {
+    const forgotten = [];
+    return (color) => forgotten.push(Buffer.allocUnsafeSlow(2048).fill(color));
+  }
+}
+
+const makeThumbnail = loadAddon();
+
+function thumbnail(number) {
+  // The bug is in thumbnails.c.
+  return makeThumbnail(number % 256);
+}
+
 // ---- Healthy: a cache that is bounded but wavers, so one larger count proves nothing. -------------------
 
 class RenderedPage {
@@ -137,6 +156,7 @@ class Shop {
     this.log.add(new LogEntry(number, user));
     // Every visit wants a page that is not in the cache, as a crawler does.
     this.pages.get(`page-${(number * 7919) % 5003}`);
+    thumbnail(number);
     if (number % 4 === 0) this.feed.watch(`sku-${number % 97}`);
     if (number % 10 === 0) this.feed.emit('price', `sku-${number % 97}`, number);
     this.sessions.close(session);

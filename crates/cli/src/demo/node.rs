@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc,
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use super::{
     DemoError, Interrupted,
     http::{Client, POLL},
+    process::Process,
     remove_quietly,
 };
 
@@ -83,16 +84,22 @@ fn check_version(version: &str) -> Result<(), String> {
     }
 }
 
-/// The running server. Dropping it kills it.
+/// The running server. Dropping it ends it.
 pub(super) struct Server<'a> {
-    child: Guard,
+    process: Process,
     client: Client<'a>,
     folder: PathBuf,
 }
 
 impl<'a> Server<'a> {
-    /// Starts `source`, a file in `folder`, and waits until it answers.
-    pub(super) fn start(node: &Node, folder: &Path, source: &str, stop: &'a AtomicBool) -> Result<Self> {
+    /// Starts `source`, a file in `folder`, and waits until it answers. With a file for the recording it is recorded.
+    pub(super) fn start(
+        node: &Node,
+        folder: &Path,
+        source: &str,
+        recording: Option<&Path>,
+        stop: &'a AtomicBool,
+    ) -> Result<Self> {
         let log = File::create(folder.join(LOG_NAME)).context("cannot write the server's log")?;
         let mut command = Command::new(&node.program);
         // Nobody's debugger is in the way of ours on a port of the system's choice.
@@ -104,27 +111,29 @@ impl<'a> Server<'a> {
         // Ctrl-C on a terminal goes to the whole process group. It is ours to handle, and the server's end follows.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child =
-            Guard(command.spawn().with_context(|| format!("cannot start {}", node.program.display()))?);
-        let connected = child
-            .0
-            .stdout
-            .take()
-            .context("the server's stdout was not piped")
-            .and_then(|stdout| wait_until_ready(stdout, stop))
-            .and_then(|ready| Client::connect(ready.port, ready.token, stop));
+        let (process, stdout) = match recording {
+            Some(file) => Process::recorded(command, file)?,
+            None => Process::plain(command, &node.program)?,
+        };
+        let connected =
+            wait_until_ready(stdout, stop).and_then(|ready| Client::connect(ready.port, ready.token, stop));
         match connected {
-            Ok(client) => Ok(Self { child, client, folder: folder.to_owned() }),
+            Ok(client) => Ok(Self { process, client, folder: folder.to_owned() }),
             Err(error) => {
                 // Its last words must be in the log before we read it.
-                drop(child);
+                drop(process);
                 Err(with_last_words(error, folder).context("the sample server did not start"))
             }
         }
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.0.id()
+        self.process.pid()
+    }
+
+    /// Milliseconds since the server began to be recorded.
+    pub(super) fn recorded_ms(&self) -> u64 {
+        self.process.recorded_ms()
     }
 
     /// One visit to the shop.
@@ -132,12 +141,13 @@ impl<'a> Server<'a> {
         self.post("/work", VISIT_PATIENCE)
     }
 
-    /// Ends the server; its log, which says nothing worth keeping then, goes too.
-    pub(super) fn exit(mut self) -> Result<()> {
+    /// Ends the server; its log, which says nothing worth keeping then, goes too. What kept it from being recorded.
+    pub(super) fn exit(mut self) -> Result<Option<Error>> {
         self.post("/exit", VISIT_PATIENCE)?;
-        self.child.kill();
-        remove_quietly(&self.folder.join(LOG_NAME));
-        Ok(())
+        let Self { process, folder, .. } = self;
+        let outcome = process.wait();
+        remove_quietly(&folder.join(LOG_NAME));
+        Ok(outcome.err())
     }
 
     fn post(&mut self, target: &str, patience: Duration) -> Result<()> {
@@ -145,23 +155,6 @@ impl<'a> Server<'a> {
             Ok(_) => Ok(()),
             Err(error) => Err(with_last_words(error, &self.folder)),
         }
-    }
-}
-
-/// A child process that doesn't outlive its owner.
-struct Guard(Child);
-
-impl Guard {
-    /// Ends the process and waits for that. Fine for one that is gone already.
-    fn kill(&mut self) {
-        let _: io::Result<()> = self.0.kill();
-        let _: io::Result<std::process::ExitStatus> = self.0.wait();
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -213,6 +206,7 @@ fn with_last_words(error: Error, folder: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::process::Guard;
     use super::*;
 
     #[test]

@@ -15,6 +15,13 @@ fn nodes() -> Vec<PathBuf> {
     nodes
 }
 
+/// The recording, where one can be made.
+const RECORDED: &[&str] = if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
+    &["demo.heaptrace"]
+} else {
+    &[]
+};
+
 fn args(node: impl Into<PathBuf>, keep: Option<&Path>, snapshots: u32) -> DemoArgs {
     DemoArgs { node: node.into(), keep: keep.map(Path::to_owned), snapshots }
 }
@@ -58,6 +65,10 @@ fn counts(snapshot: &Path) -> BTreeMap<String, u32> {
 fn every_node_leaks_as_promised() {
     for node in nodes() {
         let run = record_quietly(&args(&node, None, 3)).unwrap();
+        if !RECORDED.is_empty() {
+            let native = run.native.as_ref().expect("the native heap was recorded");
+            assert!(native.recording.exists() && native.moments.is_sorted_by(|a, b| a < b), "{native:?}");
+        }
         let counts: Vec<_> = run.snapshots.iter().map(|path| counts(path)).collect();
         let series = |name: &str| counts.iter().map(|counts| counts[name]).collect::<Vec<u32>>();
         let version = &run.node_version;
@@ -80,12 +91,15 @@ fn what_is_kept_is_whole_and_what_is_not_is_gone() {
     assert_eq!(run.kept(), Some(keep.as_path()));
     assert_eq!(fs::read_to_string(&run.server_source).unwrap(), SERVER_SOURCE);
     drop(run);
-    assert_eq!(files_in(&keep), ["demo-1.heapsnapshot", "demo-2.heapsnapshot", "server.cjs"]);
+    let mut files = vec!["demo-1.heapsnapshot", "demo-2.heapsnapshot"];
+    files.extend(RECORDED);
+    files.extend(["server.cjs", "thumbnails.c", "thumbnails.node"]);
+    assert_eq!(files_in(&keep), files);
 
     let error = record_quietly(&args("node", Some(&keep), 2)).unwrap_err();
     assert!(error.to_string().ends_with("the folder is not empty"), "{error}");
     assert_eq!(error.downcast::<DemoError>().unwrap().hint(), "name a folder that doesn't exist yet");
-    assert_eq!(files_in(&keep).len(), 3);
+    assert_eq!(files_in(&keep), files);
 }
 
 #[cfg(unix)]
@@ -137,7 +151,11 @@ fn an_interruption_leaves_no_process_and_no_half_written_file() {
     let error = record(&args("node", Some(keep.path()), 3), stop, &mut tell).unwrap_err();
     assert!(error.is::<Interrupted>(), "{error:#}");
     assert!(!is_running(server));
-    assert_eq!(files_in(keep.path()), ["demo-1.heapsnapshot", "server.cjs", "server.log"]);
+    // What was recorded until then is whole.
+    let mut files = vec!["demo-1.heapsnapshot"];
+    files.extend(RECORDED);
+    files.extend(["server.cjs", "server.log", "thumbnails.c", "thumbnails.node"]);
+    assert_eq!(files_in(keep.path()), files);
 }
 
 #[cfg(target_os = "linux")]
@@ -169,7 +187,7 @@ fn a_server_that_does_not_start_is_reported_with_its_last_words() {
     let stop = AtomicBool::new(false);
     let node = Node::find(Path::new("node")).unwrap();
     let error =
-        Server::start(&node, folder.path(), "missing.cjs", &stop).err().expect("there is no such file");
+        Server::start(&node, folder.path(), "missing.cjs", None, &stop).err().expect("there is no such file");
     let error = format!("{error:#}");
     assert!(
         error.starts_with("the sample server did not start: it ended at once (Node.js said: "),

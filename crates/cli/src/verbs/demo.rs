@@ -1,9 +1,13 @@
-//! `twinheap demo`: the sample server, its snapshots, and what `leaks` says of them.
+//! `twinheap demo`: the sample server, its snapshots and its recording, and what `leaks` says of them.
+
+mod native;
+
+use std::path::Path;
 
 use twinheap_report::{Describer, LeaksView, leaks_text};
 
 use crate::args::Global;
-use crate::demo::{DemoArgs, Step, record};
+use crate::demo::{DemoArgs, DemoRun, Step, record};
 use crate::interrupt::{Cooperative, STOP};
 use crate::load::load;
 use crate::output::Output;
@@ -37,17 +41,36 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, output: &Output) -> anyhow::
         "\nThe server ran on Node.js {}. `twinheap leaks` says:\n\n{text}",
         run.node_version
     ))?;
-    if let Some(folder) = run.kept() {
-        let last = run.snapshots.last().map(|p| p.display().to_string()).unwrap_or_default();
-        let source = run.server_source.display();
-        output.text(&format!(
-            "\nThe snapshots are kept in {}, the server's source is {source}.\nLook around: twinheap summary {last}\n",
-            folder.display(),
-        ))?;
-    } else {
-        output.text(
-            "\nThe snapshots are deleted again; `twinheap demo --keep DIR` keeps them to look around.\n",
-        )?;
+    if let Some(recorded) = &run.native {
+        output.text(&native::verdict(recorded, global, output)?)?;
     }
+    output.text(&match run.kept() {
+        Some(folder) => next(&run, folder),
+        None => "\nAll files are deleted again; `twinheap demo --keep DIR` keeps them to look around.\n"
+            .to_owned(),
+    })?;
     Ok(0)
+}
+
+/// What was kept, and what to look at next.
+fn next(run: &DemoRun, folder: &Path) -> String {
+    let mut commands = Vec::new();
+    if let Some(last) = run.snapshots.last() {
+        let last = last.display();
+        commands.push(format!("twinheap summary {last}"));
+        commands.push(format!("twinheap path {last} --merge Session"));
+    }
+    if let Some(native) = &run.native {
+        let recording = native.recording.display();
+        commands.push(format!("twinheap summary {recording}"));
+        commands.push(format!("twinheap tree {recording} --by leaked"));
+        commands.push(format!("twinheap flamegraph {recording} -o {}", folder.join("demo.html").display()));
+    }
+    let commands: Vec<String> = commands.iter().map(|command| format!("  {command}\n")).collect();
+    format!(
+        "\nAll files are kept in {}; the server's source is {}. Look around:\n{}",
+        folder.display(),
+        run.server_source.display(),
+        commands.concat()
+    )
 }

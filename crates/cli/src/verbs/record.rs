@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -23,6 +24,9 @@ const FAILED: u8 = 1;
 const PROBLEMS: usize = 3;
 
 pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
+    if let Some((option, why, hint)) = args.heaptrack.given() {
+        return Err(Failure::new(format!("`{option}` is an option of heaptrack: {why}")).hint(hint).into());
+    }
     let path = args.output.clone().unwrap_or_else(|| default_name(&args.command[0]));
     if path.as_os_str() == "-" {
         let failure =
@@ -66,7 +70,9 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
             _ => Wish::GoOn,
         }
     };
-    let recordings = record(&args.command, &options, &wish, &mut |state| show(&progress, state))?;
+    let mut command = Command::new(&args.command[0]);
+    command.args(&args.command[1..]);
+    let recordings = record(command, &options, &mut |_| {}, &wish, &mut |state| show(&progress, state))?;
     progress.finish(global, output)?;
     for recording in &recordings.all {
         tell(recording, output);

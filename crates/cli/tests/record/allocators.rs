@@ -1,6 +1,6 @@
 //! Every function that allocates is counted once, at the line that calls it.
 
-use crate::lab::{Lab, costs};
+use crate::lab::{Lab, Summary, costs, run};
 
 #[test]
 fn functions_of_c_are_counted_at_their_callers() {
@@ -77,6 +77,50 @@ fn what_comes_before_and_after_main_is_recorded() {
     assert_eq!(summary.by("at_exit"), costs(1, 2000));
     assert_eq!(summary.by("destructor"), costs(1, 3000));
     assert_eq!(summary.number("allocations"), 3);
+}
+
+/// Libraries that allocate while they are loaded: before the program, with it, and by it.
+#[test]
+fn constructors_of_libraries_are_recorded() {
+    let lab = Lab::new();
+    let library = lab.path("libconstructors.so");
+    lab.build_as("constructors.cpp", &library, &["-shared", "-fPIC"]);
+    let check = |summary: &Summary, times: u64, way: &str| {
+        assert_eq!(summary.by("constructor"), costs(times, times * 100), "{way}");
+        assert_eq!(summary.by("Static"), costs(times, 0), "{way}");
+        assert_eq!(summary.by("~Static"), costs(times, times * 300), "{way}");
+        summary.check_line("constructor", "constructors.cpp", "static void constructor()");
+    };
+
+    let program = lab.build("around_main.c", &[]);
+    let file = lab.path("a.heaptrace");
+    let ran = run(lab.recorder(&[], &file, &[&program]).env("LD_PRELOAD", &library));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let summary = Summary::of(&file);
+    check(&summary, 1, "preloaded");
+    assert_eq!(summary.by("before_main"), costs(1, 1000));
+
+    let linked = lab.path("linked");
+    let options = ["-Wl,--no-as-needed", library.to_str().unwrap(), "-lstdc++"];
+    lab.build_as("around_main.c", &linked, &options);
+    check(&lab.record(&[], &[&linked]).1, 1, "linked");
+
+    let loads = lab.build("loads.c", &[]);
+    let (ran, summary) = lab.record(&[], &[&loads, &library]);
+    assert!(!ran.stderr.contains("ended with"), "{ran:?}");
+    check(&summary, 20, "loaded twenty times");
+}
+
+/// C23's functions, which the C library of the machine may lack.
+#[test]
+fn sized_frees_are_frees() {
+    let lab = Lab::new();
+    let program = lab.build("sized.c", &[]);
+    let (ran, summary) = lab.record(&[], &[&program]);
+    assert!(!ran.stderr.contains("ended with"), "{ran:?}");
+    assert_eq!(summary.by("freed_with_size"), costs(10, 0));
+    assert_eq!(summary.by("freed_with_alignment"), costs(10, 0));
+    assert_eq!(summary.by("kept"), costs(1, 30));
 }
 
 #[test]

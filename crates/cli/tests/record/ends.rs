@@ -47,11 +47,17 @@ impl Drop for Waiting {
 
 impl Waiting {
     fn start(options: &[&str]) -> Waiting {
+        Waiting::start_by(&[], options)
+    }
+
+    /// The words come before the program's name.
+    fn start_by(words: &[&str], options: &[&str]) -> Waiting {
         let lab = Lab::new();
         let program = lab.build("ends.c", &[]);
         let file = lab.path("a.heaptrace");
+        let command = [words, &[program.to_str().unwrap()]].concat();
         let mut twinheap = lab
-            .recorder(options, &file, &[&program])
+            .recorder(options, &file, &command)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -124,6 +130,24 @@ fn folders_of(pid: u32) -> Vec<PathBuf> {
     let entries = bases.iter().filter_map(|base| fs::read_dir(base).ok()).flatten().flatten();
     let start = format!("twinheap-{pid}.");
     entries.filter(|e| e.file_name().to_string_lossy().starts_with(&start)).map(|e| e.path()).collect()
+}
+
+/// The first program became another by `exec`; whoever records beside it must not take its memory for abandoned.
+#[test]
+fn recordings_side_by_side_leave_each_other_alone() {
+    let mut waiting = Waiting::start_by(&["sh", "-c", "exec \"$0\""], &[]);
+    let pid = waiting.twinheap.id();
+    let lab = Lab::new();
+    let program = lab.build("around_main.c", &[]);
+    lab.record(&[], &[&program]);
+    assert_eq!(folders_of(pid).len(), 1, "{:?}", folders_of(pid));
+    waiting.check_goes_on();
+    assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.stderr());
+    let summary = Summary::of(&waiting.file());
+    assert_eq!(summary.by("before_the_end"), costs(BEFORE, 10 * BEFORE));
+    // Threads that had to wait have not stopped recording.
+    assert_eq!(summary.by("after_the_line"), costs(2_000_000, 0));
+    assert_eq!(folders_of(pid), Vec::<PathBuf>::new());
 }
 
 #[test]

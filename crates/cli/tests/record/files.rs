@@ -79,3 +79,35 @@ fn quiet_is_quiet() {
     let (ran, _) = lab.record(&["--quiet"], &[&program]);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
 }
+
+#[test]
+fn commands_may_be_given_as_to_heaptrack() {
+    let lab = Lab::new();
+    let program = lab.build("says.c", &[]);
+    let program = program.to_str().unwrap();
+    for (words, said) in [
+        (&["--", program, "-o", "--", "--json"][..], "-o -- --json\n"),
+        (&[program, "-o", "x", "--follow"], "-o x --follow\n"),
+        (&["--record-only", program, "--help"], "--help\n"),
+    ] {
+        let mut recorder = twinheap(&["record", "-o", "a.heaptrace"]);
+        let ran = run(recorder.args(words).current_dir(lab.path(".")));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), said), "{words:?}: {}", ran.stderr);
+        Summary::of(&lab.path("a.heaptrace"));
+    }
+}
+
+#[test]
+fn options_of_heaptrack_that_are_not_here_are_explained() {
+    for (words, expected) in [
+        (&["-p", "1234"][..], &["--pid", "from its start only", "twinheap snapshot 1234"][..]),
+        (&["--analyze", "heaptrack.x.1.zst"], &["--analyze", "twinheap summary heaptrack.x.1.zst"]),
+        (&["-i"], &["--interpret", "twinheap summary FILE"]),
+        (&["-r", "sleep", "1"], &["--raw", "leave the option out"]),
+        (&["--debug", "sleep", "1"], &["--debug", "gdb"]),
+        (&["--use-inject", "sleep", "1"], &["--use-inject"]),
+        (&["--asan", "--", "sleep", "1"], &["--asan"]),
+    ] {
+        run(twinheap(&["record"]).args(words)).check_error(2, expected);
+    }
+}

@@ -92,6 +92,34 @@ fn node_26_is_recorded_with_names() {
     check(26);
 }
 
+/// An addon that only unwind tables lead out of, and back to the JavaScript that called it.
+#[test]
+fn a_rust_addon_without_frame_pointers_has_its_javascript_callers() {
+    let lab = Lab::new();
+    let addon = lab.path("addon.node");
+    lab.build_as(
+        "addon.rs",
+        &addon,
+        &["--crate-type=cdylib", "-Cforce-frame-pointers=no", "-Cpanic=abort", "-Copt-level=2"],
+    );
+    let script = lab.path("calls.cjs");
+    let code = "const keep = require('./addon.node');\nfunction callsTheAddon() {\n  keep();\n}\n\
+        for (let i = 0; i < 25; i++) callsTheAddon();\n";
+    std::fs::write(&script, code).unwrap();
+    for version in [18, 26] {
+        let (ran, _) = lab.record(&[], &[node(version).as_os_str(), script.as_os_str()]);
+        assert!(!ran.stderr.contains("ended with"), "{ran:?}");
+        let summary = Summary::filtered(&lab.path("a.heaptrace"), "keep_a_block");
+        let kept = summary.under("callsTheAddon");
+        assert_eq!((kept.allocations, kept.leaked), (25, 25 * 4321), "Node {version}");
+        let stacks = summary.0["stacks"]["leaked"].as_array().unwrap();
+        let frames = stacks[0]["frames"].as_array().unwrap();
+        let depth =
+            frames.iter().filter(|f| f["function"].as_str().is_some_and(|n| n.contains("keep_a_block")));
+        assert_eq!(depth.count(), 6, "Node {version}: {frames:#?}");
+    }
+}
+
 #[test]
 fn programs_of_the_system_say_and_do_what_they_always_do() {
     let twinheap = env!("CARGO_BIN_EXE_twinheap");
