@@ -142,7 +142,7 @@ fn recordings_side_by_side_leave_each_other_alone() {
     lab.record(&[], &[&program]);
     assert_eq!(folders_of(pid).len(), 1, "{:?}", folders_of(pid));
     waiting.check_goes_on();
-    assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.stderr());
+    assert_eq!(waiting.wait().code(), Some(7), "{}", waiting.stderr());
     let summary = Summary::of(&waiting.file());
     assert_eq!(summary.by("before_the_end"), costs(BEFORE, 10 * BEFORE));
     // Threads that had to wait have not stopped recording.
