@@ -9,6 +9,7 @@ pub(crate) mod flamegraph;
 pub(crate) mod histogram;
 mod native;
 pub(crate) mod objects;
+pub(crate) mod open;
 pub(crate) mod path;
 pub(crate) mod ps;
 pub(crate) mod record;
