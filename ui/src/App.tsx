@@ -10,6 +10,8 @@ import { GROUPS, type View, viewOf } from "./views/list";
 
 /** How often the state of files on their way is asked for. */
 const POLL = 300;
+/** The same while there is no answer. */
+const POLL_FAILED = 3000;
 
 export function App() {
   const route = useRoute();
@@ -181,18 +183,21 @@ function useFiles(): { state: AppState | undefined; error: Error | undefined } {
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isOver = false;
+    let failures = 0;
     const ask = async () => {
       try {
         const answer = await get<AppState>(address("state"));
         if (isOver) return;
         setState(answer);
         setError(undefined);
+        failures = 0;
         if (answer.files.every((file) => file.status === "ready" || file.status === "failed")) return;
       } catch (failure) {
         if (isOver) return;
+        failures += 1;
         setError(failure instanceof Error ? failure : new Error(String(failure)));
       }
-      timer = setTimeout(() => void ask(), POLL);
+      timer = setTimeout(() => void ask(), failures > 0 ? POLL_FAILED : POLL);
     };
     void ask();
     return () => {

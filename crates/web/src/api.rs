@@ -7,7 +7,8 @@ mod path;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
@@ -57,7 +58,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/native/diff", get(native::diff))
         .route("/native/flamegraph", get(native::flamegraph));
     let page = Router::new()
-        .route("/", get(index))
         .route("/{*path}", get(asset))
         .route("/api/state", get(state))
         .route("/api/diff", get(diff::diff))
@@ -65,6 +65,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .nest("/{token}", page)
         .route("/{token}", get(slash))
+        .route("/{token}/", get(index))
         .fallback(no_route)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
         .with_state(app)
@@ -102,9 +103,22 @@ async fn state(State(app): Shared) -> Response {
 }
 
 /// The file of an address.
-#[derive(Deserialize)]
 struct FilePath {
     file: usize,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for FilePath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<FilePath, Failure> {
+        #[derive(Deserialize)]
+        struct Raw {
+            file: usize,
+        }
+        let path = Path::<Raw>::from_request_parts(parts, state).await;
+        let none = |_| Failure::missing("there is no such file", "choose one of the files in the list");
+        path.map(|Path(Raw { file })| FilePath { file }).map_err(none)
+    }
 }
 
 /// A part of a list.

@@ -43,4 +43,5 @@ test.each([
 
 test("what has no name is called by its type", () => {
   expect(nodeLabel({ name: "", type: "hidden", cut: false })).toBe("(hidden)");
+  expect(nodeLabel({ name: "", type: "synthetic", cut: false, id: 1 })).toBe("(root)");
 });

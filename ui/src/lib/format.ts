@@ -41,6 +41,7 @@ export function distance(value: number): string {
 }
 
 export function seconds(value: number): string {
+  if (value === 0) return "0 s";
   if (value < 0.001) return `${(value * 1e6).toFixed(0)} µs`;
   if (value < 1) return `${(value * 1e3).toFixed(0)} ms`;
   if (value < 120) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
@@ -61,7 +62,8 @@ export function visible(text: string): string {
 }
 
 /** A node as DevTools labels it: strings quoted, functions with parentheses, arrays with brackets. */
-export function nodeLabel(node: { name: string; type: string; cut: boolean }): string {
+export function nodeLabel(node: { name: string; type: string; cut: boolean; id?: number }): string {
+  if (node.id === 1 && node.type === "synthetic") return "(root)";
   const name = visible(node.name) + (node.cut ? "…" : "");
   switch (node.type) {
     case "string":

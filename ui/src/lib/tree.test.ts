@@ -84,3 +84,14 @@ test("what is stopped says nothing more", async () => {
   await settle();
   expect(changes).toBe(0);
 });
+
+test("a row without siblings opens by itself, if it is asked to", async () => {
+  const load = async (parent: string | null) => {
+    const depth = parent === null ? 0 : parent.length;
+    const total = [1, 1, 2, 1][depth] ?? 0;
+    return { total, offset: 0, rows: Array.from({ length: total }, (_, i) => `${parent ?? ""}${i}`) };
+  };
+  const tree = new Tree<string>(load, (row) => row, () => {}, [], () => true);
+  for (let i = 0; i < 5; i += 1) await settle();
+  expect(shown(tree)).toEqual(["0", "00", "000", "001"]);
+});

@@ -17,6 +17,9 @@ export type Load<R> = (parent: R | null, offset: number, limit: number, signal: 
 /** Rows that are fetched at once. */
 export const PAGE = 100;
 
+/** A chain of rows without siblings opens by itself so far. */
+const MOST_ALONE = 12;
+
 interface Level<R> {
   /** The row that these are below of; `null` at the top. */
   parent: R | null;
@@ -53,12 +56,23 @@ export class Tree<R> {
   readonly #keyOf: (row: R) => string;
   readonly #changed: () => void;
   readonly #opened: Set<string>;
+  readonly #opensAlone: ((row: R) => boolean) | undefined;
   readonly #abort = new AbortController();
   #top: Level<R>;
   version = 0;
 
-  /** `opened` are the paths of rows that are open as soon as they are here. */
-  constructor(load: Load<R>, keyOf: (row: R) => string, changed: () => void, opened: Iterable<string> = []) {
+  /**
+   * `opened` are the paths of rows that are open as soon as they are here; `opensAlone` says which rows open by
+   * themselves if they have no sibling.
+   */
+  constructor(
+    load: Load<R>,
+    keyOf: (row: R) => string,
+    changed: () => void,
+    opened: Iterable<string> = [],
+    opensAlone?: (row: R) => boolean,
+  ) {
+    this.#opensAlone = opensAlone;
     this.#load = load;
     this.#keyOf = keyOf;
     this.#changed = changed;
@@ -184,7 +198,8 @@ export class Tree<R> {
         within.total = answer.total;
         within.pages.set(page, answer.rows);
         for (const [i, row] of answer.rows.entries()) {
-          if (this.#opened.has(pathOf(within, this.#keyOf(row)))) this.#open(within, page * PAGE + i, row);
+          const isAlone = answer.total === 1 && within.depth < MOST_ALONE && this.#opensAlone?.(row);
+          if (isAlone || this.#opened.has(pathOf(within, this.#keyOf(row)))) this.#open(within, page * PAGE + i, row);
         }
         this.#notify();
       },

@@ -51,6 +51,8 @@ interface Props<R> {
   question: string;
   keyOf: (row: R) => string;
   canOpen?: ((row: R) => boolean) | undefined;
+  /** Rows that open by themselves if they have no sibling: chains in which there is nothing to choose. */
+  opensAlone?: boolean | undefined;
   /** Paths of the rows that are open, from the address. */
   opened?: string;
   onOpened?: (paths: string) => void;
@@ -61,7 +63,9 @@ interface Props<R> {
   sorting?: Sorting | undefined;
   onSort?: ((sorting: Sorting) => void) | undefined;
   empty?: string;
-  /** What stands in front of a row's first cell. */
+  /** The table of the view: it has the focus when the view comes. */
+  takesFocus?: boolean | undefined;
+  /** Told how many rows the top level has. */
   onTotal?: ((total: number) => void) | undefined;
 }
 
@@ -83,8 +87,9 @@ export function TreeTable<R>(props: Props<R>) {
   const height = rowHeight();
 
   const [tree, setTree] = useState<Tree<R> | null>(null);
-  const latest = useRef({ load, keyOf, opened: props.opened });
-  latest.current = { load, keyOf, opened: props.opened };
+  const latest = useRef({ load, keyOf, canOpen, opened: props.opened });
+  latest.current = { load, keyOf, canOpen, opened: props.opened };
+  const { opensAlone } = props;
   const shownQuestion = useRef("");
   useEffect(() => {
     let next: Tree<R> | null = null;
@@ -98,9 +103,10 @@ export function TreeTable<R>(props: Props<R>) {
         redraw();
       },
       opened ? opened.split(" ").filter(Boolean) : [],
+      opensAlone ? (row) => latest.current.canOpen?.(row) ?? false : undefined,
     );
     return () => next?.stop();
-  }, [question]);
+  }, [question, opensAlone]);
   const size = tree?.size ?? 0;
 
   useEffect(() => {
@@ -137,6 +143,11 @@ export function TreeTable<R>(props: Props<R>) {
     if (!isFirst && selected < 0) virtualizer.scrollToOffset(0);
     if (selected > 0) virtualizer.scrollToIndex(selected, { align: "center" });
   }, [tree, question, props.selected, virtualizer]);
+
+  // The keyboard works as soon as there is a table, if nobody is busy elsewhere.
+  useEffect(() => {
+    if (tree && props.takesFocus && document.activeElement === document.body) scroller.current?.focus({ preventScroll: true });
+  }, [tree, props.takesFocus]);
 
   const openedNow = tree?.opened.join(" ") ?? "";
   const toggle = useCallback(

@@ -3,7 +3,7 @@ import { useMemo, useState } from "react";
 
 import type { Tile } from "../lib/api";
 import { count, percent, size, visible } from "../lib/format";
-import { type Box, layOut } from "../lib/treemap";
+import { type Box, layOut, layOutIcicle } from "../lib/treemap";
 import { useSize } from "../lib/use";
 
 interface Props {
@@ -13,16 +13,19 @@ interface Props {
   onZoom: (zoom: string) => void;
   onClass: (tile: Tile) => void;
   label: string;
+  isIcicle?: boolean;
 }
 
-export function Treemap({ root, zoom, onZoom, onClass, label }: Props) {
+export function Treemap({ root, zoom, onZoom, onClass, label, isIcicle }: Props) {
   const [ref, { width, height }] = useSize();
   const [over, setOver] = useState<Tile | null>(null);
   const trail = useMemo(() => trailOf(root, zoom), [root, zoom]);
   const shown = trail.at(-1)?.tile ?? root;
-  const boxes = useMemo(() => layOut(shown, width, height), [shown, width, height]);
+  const boxes = useMemo(() => (isIcicle ? layOutIcicle : layOut)(shown, width, height, nameHeight()), [shown, width, height, isIcicle]);
   const into = (box: Box) => {
-    if (box.tile.children?.length) onZoom([zoom, box.path.join(".")].filter(Boolean).join("."));
+    if (box.path.length === 0) {
+      if (trail.length > 1) onZoom(trail.at(-2)?.zoom ?? "");
+    } else if (box.tile.children?.length) onZoom([zoom, box.path.join(".")].filter(Boolean).join("."));
     else onClass(box.tile);
   };
   const told = over ?? shown;
@@ -44,7 +47,7 @@ export function Treemap({ root, zoom, onZoom, onClass, label }: Props) {
         <span className="spring" />
         <span className="dim told" aria-live="polite">
           {visible(told.name)} · {size(told.size)} · {percent(told.size, root.size)}
-          {told.count > 0 && ` · ${count(told.count)} objects`}
+          {told !== root && told.count > 0 && ` · ${count(told.count)} objects`}
         </span>
         {shown.class !== null && (
           <button type="button" className="quiet" onClick={() => onClass(shown)}>
@@ -58,7 +61,7 @@ export function Treemap({ root, zoom, onZoom, onClass, label }: Props) {
             key={box.path.join(".")}
             role="button"
             tabIndex={box.hasName ? 0 : -1}
-            className={`tile depth-${box.depth} group-${box.group % 10}`}
+            className={`tile depth-${isIcicle ? (box.depth % 2) + 1 : box.depth} group-${box.group % 10}`}
             style={{ left: box.x, top: box.y, width: box.width, height: box.height }}
             aria-label={`${box.tile.name}, ${size(box.tile.size)}, ${percent(box.tile.size, root.size)}`}
             onPointerOver={(event) => {
@@ -86,6 +89,11 @@ export function Treemap({ root, zoom, onZoom, onClass, label }: Props) {
       </div>
     </figure>
   );
+}
+
+/** Names grow with the type. */
+function nameHeight(): number {
+  return 1.3 * parseFloat(getComputedStyle(document.documentElement).fontSize);
 }
 
 /** The tiles from the whole to the one that is shown. */

@@ -16,12 +16,15 @@ export function Failed({ error }: { error: Error }) {
   );
 }
 
+/** A bar of less can't be seen. */
+const LEAST = 0.01;
+
 /** A size with its part of a whole, as a number and a bar behind it. */
 export function Share({ bytes, whole }: { bytes: number; whole: number }) {
   const part = whole > 0 ? Math.max(0, Math.min(1, bytes / whole)) : 0;
   return (
     <span className="share" title={`${bytes.toLocaleString("en-US")} bytes`}>
-      <span className="bar" style={{ width: `${part * 100}%` }} aria-hidden="true" />
+      {part >= LEAST && <span className="bar" style={{ width: `${part * 100}%` }} aria-hidden="true" />}
       <span className="value">{size(bytes)}</span>
       <span className="percent">{percent(bytes, whole)}</span>
     </span>

@@ -23,7 +23,7 @@ export function nodeColumns(whole: number, title = "Object", joint = ":"): Colum
       key: "distance",
       title: "Distance",
       hint: "Steps from the nearest root of the program; – for what only V8 reaches",
-      width: "6em",
+      width: "7em",
       sort: "distance",
       ascendingFirst: true,
       cell: (row) => distance(row.distance),
@@ -94,6 +94,8 @@ export function NodeTree(props: {
         </div>
       )}
       <TreeTable<NodeRow>
+        takesFocus={prefix === ""}
+        opensAlone={below === "retainers"}
         label={props.label}
         columns={columns}
         question={asked}

@@ -147,6 +147,7 @@ export function Comparison({ file, files }: ViewProps) {
         </p>
       )}
       <TreeTable<DiffRow>
+        takesFocus
         label="Comparison"
         columns={COLUMNS}
         question={JSON.stringify([base.id, file.id, wanted, sorting])}

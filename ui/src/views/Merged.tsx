@@ -51,6 +51,8 @@ export function Merged({ file }: ViewProps) {
             {top.data ? `${count(all)} objects by their shortest paths from the roots` : "working…"}
           </p>
           <TreeTable<MergedStep>
+            takesFocus
+            opensAlone
             label="Merged paths"
             columns={columns}
             question={JSON.stringify([file.id, chosen])}

@@ -51,7 +51,7 @@ const COLUMNS: Column<Row>[] = [
   {
     key: "distance",
     title: "Distance",
-    width: "6em",
+    width: "7em",
     cell: (row) => (row.node ? distance(row.node.distance) : ""),
     text: (row) => (row.node ? distance(row.node.distance) : ""),
   },
@@ -131,6 +131,7 @@ export function Strings({ file }: ViewProps) {
             />
           </div>
           <TreeTable<Row>
+            takesFocus
             label="Duplicate strings"
             columns={columns}
             question={JSON.stringify([file.id, wanted, sorting])}

@@ -108,6 +108,7 @@ export function Summary({ file }: ViewProps) {
             />
           </div>
           <TreeTable<Row>
+            takesFocus
             label="Classes"
             columns={columns}
             question={JSON.stringify([file.id, wanted, only, sorting])}
@@ -166,7 +167,7 @@ function summaryColumns(whole: number): Column<Row>[] {
       key: "distance",
       title: "Distance",
       hint: "Steps from the nearest root of the program; – for what only V8 reaches",
-      width: "6em",
+      width: "7em",
       sort: "distance",
       ascendingFirst: true,
       cell: (row) => distance((row.class ?? row.node).distance),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use twinheap_jsheap::{ClassId, ClassRow, Link, statistics};
@@ -18,7 +18,7 @@ use crate::rows::{class_row, cut_bytes, link_row, node_row};
 const MOST_TEXT: usize = 1 << 16;
 
 /// The numbers of the file as a whole, with the words of `summary --json`.
-pub(super) async fn info(State(app): Shared, Path(FilePath { file }): Path<FilePath>) -> Answer {
+pub(super) async fn info(State(app): Shared, FilePath { file }: FilePath) -> Answer {
     work(move || {
         let view = OfHeap::get(&app, file)?;
         let heap = &view.heap;
@@ -88,7 +88,7 @@ impl PageText {
 /// The Summary's rows.
 pub(super) async fn classes(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<ClassesQuery>,
 ) -> Answer {
     let query = understood(query)?;
@@ -187,7 +187,7 @@ pub(super) struct ListQuery {
 /// A page of a list of nodes.
 pub(super) async fn list(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<ListQuery>,
 ) -> Answer {
     let query = understood(query)?;
@@ -259,7 +259,7 @@ pub(super) struct TilesQuery {
 /// The treemap.
 pub(super) async fn tiles(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<TilesQuery>,
 ) -> Answer {
     let query = understood(query)?;
@@ -297,7 +297,7 @@ struct StringsJson {
 /// Texts that are there more than once.
 pub(super) async fn strings(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<StringsQuery>,
 ) -> Answer {
     let query = understood(query)?;
@@ -352,7 +352,7 @@ pub(super) struct ObjectQuery {
 /// One object: what the inspector shows above its lists.
 pub(super) async fn object(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<ObjectQuery>,
 ) -> Answer {
     let query = understood(query)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -126,7 +126,7 @@ async fn answer<T: Serialize>(
 /// `summary --json`.
 pub(super) async fn summary(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<NativeQuery>,
 ) -> Answer {
     answer(app, file, query, "summary", |asked| {
@@ -145,7 +145,7 @@ pub(super) async fn summary(
 /// `tree --json`.
 pub(super) async fn tree(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<NativeQuery>,
 ) -> Answer {
     answer(app, file, query, "tree", |asked| {
@@ -172,7 +172,7 @@ pub(super) async fn tree(
 /// `tree --caller-callee --json`.
 pub(super) async fn callers(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<NativeQuery>,
 ) -> Answer {
     answer(app, file, query, "callers", |asked| {
@@ -195,7 +195,7 @@ pub(super) async fn callers(
 /// `timeline --json`; the whole recording, whatever stretch the other views show.
 pub(super) async fn timeline(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<NativeQuery>,
 ) -> Answer {
     answer(app, file, query, "timeline", |asked| {
@@ -214,7 +214,7 @@ pub(super) async fn timeline(
 /// `histogram --json`.
 pub(super) async fn histogram(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<NativeQuery>,
 ) -> Answer {
     answer(app, file, query, "histogram", |asked| {
@@ -234,7 +234,7 @@ pub(super) async fn histogram(
 /// `diff --json`: this file is the newer one.
 pub(super) async fn diff(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<NativeQuery>,
 ) -> Answer {
     let files = Arc::clone(&app);
@@ -268,7 +268,7 @@ pub(super) async fn diff(
 /// The flame graph: a page of its own, with its own policy, for a frame of ours.
 pub(super) async fn flamegraph(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<NativeQuery>,
 ) -> Answer {
     let query = understood(query)?;

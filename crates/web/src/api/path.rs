@@ -1,6 +1,6 @@
 //! How objects are held: one path, or the merged paths of a class.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use twinheap_jsheap::{Link, Paths, Via};
 
@@ -25,7 +25,7 @@ struct PathJson {
 /// The shortest path to an object.
 pub(super) async fn path(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<PathQuery>,
 ) -> Answer {
     let query = understood(query)?;
@@ -77,7 +77,7 @@ struct StepJson {
 /// One level of the merged paths to all objects of a class.
 pub(super) async fn merged(
     State(app): Shared,
-    Path(FilePath { file }): Path<FilePath>,
+    FilePath { file }: FilePath,
     query: Asked<MergedQuery>,
 ) -> Answer {
     let query = understood(query)?;

@@ -46,6 +46,7 @@ export function CallerCallee({ file }: ViewProps) {
         <Split
           top={
             <TreeTable<Row>
+              takesFocus
               label="Functions"
               columns={columns}
               question={JSON.stringify([url, sorting, filter])}
@@ -60,7 +61,7 @@ export function CallerCallee({ file }: ViewProps) {
           }
           bottom={
             chosen && (
-              <div className="calls">
+              <div className="call-lists">
                 <Calls title={`Callers of ${frameName(chosen)}`} calls={chosen.callers} all={data} by={by} />
                 <Calls title={`Called by ${frameName(chosen)}`} calls={chosen.callees} all={data} by={by} />
               </div>

@@ -39,10 +39,9 @@ export function Chart({ timeline, range, onRange, tall }: Props) {
     const index = points.map((_, i) => i);
     const liveArea = area<number>((i) => x(points[i]!), liveHeight, (i) => y(at(live, i))).curve(curveStepAfter)(index);
     const hasRss = rss.some((value) => value !== null);
+    // It is sampled now and then: a line goes from sample to sample.
     const rssLine = hasRss
-      ? line<number>((i) => x(points[i]!), (i) => y(at(rss, i)))
-          .defined((i) => rss[Math.min(i, rss.length - 1)] != null)
-          .curve(curveStepAfter)(index)
+      ? line<number>((i) => x(points[i]!), (i) => y(rss[i] ?? 0))(rss.flatMap((value, i) => (value === null ? [] : [i])))
       : null;
     const step = time.length > 0 ? (x(end) - x(start)) / time.length : 0;
     const bars = time.map((t, i) => ({ x: x(t), all: h(allocations[i] ?? 0), temporary: h(temporary[i] ?? 0) }));

@@ -98,6 +98,7 @@ export function NativeDiff({ file, files }: ViewProps) {
         <p className="note busy">working…</p>
       ) : (
         <TreeTable<Row>
+          takesFocus
           label="Changed stacks"
           columns={columns}
           question={url!}

@@ -40,6 +40,7 @@ function CostTree({ file, direction }: ViewProps & { direction: "up" | "down" })
       ) : (
         <>
           <TreeTable<Row>
+            takesFocus
             label={direction === "up" ? "Bottom-up" : "Top-down"}
             columns={columns}
             question={url}
