@@ -179,7 +179,9 @@ fn only_who_knows_the_address_is_answered() {
         assert_eq!(response.status, status, "{method} {path} {head}: {}", response.head);
         let policy = "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';";
         assert!(response.head.contains(policy), "{}", response.head);
-        for wanted in ["cache-control: no-store", "referrer-policy: no-referrer", "x-content-type-options: nosniff"] {
+        for wanted in
+            ["cache-control: no-store", "referrer-policy: no-referrer", "x-content-type-options: nosniff"]
+        {
             assert!(response.head.contains(wanted), "{wanted}: {}", response.head);
         }
         if status == 403 {
@@ -255,7 +257,9 @@ fn the_rows_are_those_of_the_command_line() {
         assert_eq!(sizes(&rows), sizes(objects["objects"].as_array().unwrap()));
     }
     // One object: what it refers to, who holds it, how it is reached, what it dominates.
-    let id = page.rows(&format!("api/files/1/list?of=instances&class_id={}", class["class_id"]), 1000)[0]["id"].clone();
+    let id =
+        page.rows(&format!("api/files/1/list?of=instances&class_id={}", class["class_id"]), 1000)[0]["id"]
+            .clone();
     let id = id.to_string();
     let ids = |rows: &[Value]| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
     let object = cli(&["object", name, &id]);
@@ -342,7 +346,9 @@ fn strings_of_a_dump_stay_strings() {
     ] {
         assert!(names.contains(name), "{name:?} {names:?}");
     }
-    for path in ["api/state", "api/files/0/list?of=children&id=1", "api/files/0/list?of=search&text=%3Cscript"] {
+    for path in
+        ["api/state", "api/files/0/list?of=children&id=1", "api/files/0/list?of=search&text=%3Cscript"]
+    {
         assert!(page.get(path).head.contains("content-type: application/json"), "{path}");
     }
 }

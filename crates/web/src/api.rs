@@ -159,7 +159,10 @@ type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 /// The parameters, or what is wrong with them.
 fn understood<T>(query: Asked<T>) -> Result<T, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
-        Failure::bad(format!("the address makes no sense: {error}"), "go back, or start at the page's address")
+        Failure::bad(
+            format!("the address makes no sense: {error}"),
+            "go back, or start at the page's address",
+        )
     };
     query.map(|Query(query)| query).map_err(|rejection| wrong(&rejection.body_text()))
 }
@@ -193,9 +196,10 @@ impl OfHeap {
         let ready = app.files.get(file)?;
         match ready.content {
             Opened::Heap(_) => Ok(OfHeap(ready)),
-            Opened::Native(_) => {
-                Err(Failure::bad("this file is a native trace, and this view shows JS heaps", "choose another file or view"))
-            }
+            Opened::Native(_) => Err(Failure::bad(
+                "this file is a native trace, and this view shows JS heaps",
+                "choose another file or view",
+            )),
         }
     }
 }
@@ -219,9 +223,10 @@ impl OfNative {
         let ready = app.files.get(file)?;
         match ready.content {
             Opened::Native(_) => Ok(OfNative(ready)),
-            Opened::Heap(_) => {
-                Err(Failure::bad("this file is a JS heap snapshot, and this view shows native traces", "choose another file or view"))
-            }
+            Opened::Heap(_) => Err(Failure::bad(
+                "this file is a JS heap snapshot, and this view shows native traces",
+                "choose another file or view",
+            )),
         }
     }
 }

@@ -226,7 +226,8 @@ impl Files {
 
     /// A file that is read.
     pub(crate) fn get(&self, id: usize) -> Result<Arc<Ready>, Failure> {
-        let none = || Failure::missing(format!("there is no file {id}"), "choose one of the files in the list");
+        let none =
+            || Failure::missing(format!("there is no file {id}"), "choose one of the files in the list");
         let file = self.0.get(id).ok_or_else(none)?;
         match file.opened.get() {
             Some(Ok(ready)) => Ok(Arc::clone(ready)),

@@ -1,11 +1,12 @@
 //! An analysed snapshot with what the page asks for again and again.
 
+use std::cmp::Reverse;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use twinheap_jsheap::{
-    ClassId, ClassRow, Diff, Filter, Heap, MergedStep, NodeSet, PathTree, Paths, Scripts, StringGroup, Watch, Work,
-    class_rows, diff, duplicate_strings, filtered, instances, merged_paths,
+    ClassId, ClassRow, Diff, Filter, Heap, MergedStep, NodeSet, PathTree, Paths, Scripts, StringGroup, Watch,
+    Work, class_rows, diff, duplicate_strings, filtered, instances, merged_paths,
 };
 use twinheap_snapshot::{NodeIdx, Wtf8};
 
@@ -62,6 +63,42 @@ pub(crate) struct Selected {
     pub(crate) rows: Vec<ClassRow>,
 }
 
+/// All nodes with a size, by class, in the order in which a class lists them.
+struct Grouped {
+    nodes: Vec<NodeIdx>,
+    /// Where each class begins; one more for the end.
+    starts: Vec<u32>,
+}
+
+impl Grouped {
+    fn new(heap: &Heap) -> Grouped {
+        let mut starts = vec![0u32; heap.classes().len() + 1];
+        let sized = || heap.snapshot.nodes().filter(|&node| heap.shallow_size(node) > 0);
+        for node in sized() {
+            starts[heap.class_of(node).index() + 1] += 1;
+        }
+        for class in 1..starts.len() {
+            starts[class] += starts[class - 1];
+        }
+        let mut next = starts.clone();
+        let mut nodes = vec![NodeIdx(0); starts.last().copied().unwrap_or(0) as usize];
+        for node in sized() {
+            let at = &mut next[heap.class_of(node).index()];
+            nodes[*at as usize] = node;
+            *at += 1;
+        }
+        for class in starts.windows(2) {
+            nodes[class[0] as usize..class[1] as usize]
+                .sort_by_cached_key(|&node| (Reverse(heap.retained_size(node)), heap.snapshot.id(node)));
+        }
+        Grouped { nodes, starts }
+    }
+
+    fn of(&self, class: ClassId) -> &[NodeIdx] {
+        &self.nodes[self.starts[class.index()] as usize..self.starts[class.index() + 1] as usize]
+    }
+}
+
 pub(crate) struct HeapView {
     pub(crate) heap: Heap,
     /// All classes, largest retained size first.
@@ -72,6 +109,7 @@ pub(crate) struct HeapView {
     merged: Cache<ClassId, Vec<MergedStep>>,
     /// By the number of the older file.
     diffs: Cache<usize, Diff>,
+    grouped: OnceLock<Grouped>,
     paths: OnceLock<PathTree>,
     strings: OnceLock<Vec<StringGroup>>,
     by_class: OnceLock<TileJson>,
@@ -93,6 +131,7 @@ impl HeapView {
             selected: Cache::new(MOST_FILTERS),
             merged: Cache::new(MOST_STEPS),
             diffs: Cache::new(MOST_DIFFS),
+            grouped: OnceLock::new(),
             paths: OnceLock::new(),
             strings: OnceLock::new(),
             by_class: OnceLock::new(),
@@ -103,8 +142,18 @@ impl HeapView {
     /// Works out what somebody will ask for soon, so that it is there when they do.
     pub(crate) fn warm(&self) {
         self.by_class();
-        self.by_package();
+        self.grouped.get_or_init(|| Grouped::new(&self.heap));
         self.paths();
+        self.by_package();
+    }
+
+    /// The objects of a class, largest retained size first, as [`instances`] has them.
+    pub(crate) fn instances(&self, class: ClassId) -> Vec<NodeIdx> {
+        match self.grouped.get() {
+            Some(grouped) => grouped.of(class).to_vec(),
+            // It is on its way; one class alone is quicker.
+            None => instances(&self.heap, class, None),
+        }
     }
 
     pub(crate) fn by_class(&self) -> &TileJson {
@@ -141,7 +190,7 @@ impl HeapView {
     /// The paths to all objects of a class as one tree.
     pub(crate) fn merged(&self, class: ClassId) -> Arc<Vec<MergedStep>> {
         let make = || {
-            let targets = instances(&self.heap, class, None);
+            let targets = self.instances(class);
             Ok::<_, Infallible>(merged_paths(&self.heap, &self.paths(), &targets))
         };
         match self.merged.get(&class, Vec::len, make) {
@@ -172,7 +221,9 @@ impl HeapView {
     pub(crate) fn location(&self, node: NodeIdx) -> Option<LocationJson> {
         let location = self.scripts.locate(&self.heap, node)?;
         Some(LocationJson {
-            script: location.script.map(|id| self.heap.snapshot.strings.get(id).to_string_lossy().into_owned()),
+            script: location
+                .script
+                .map(|id| self.heap.snapshot.strings.get(id).to_string_lossy().into_owned()),
             script_id: location.script_id,
             line: location.line,
             column: location.column,

@@ -26,6 +26,9 @@ pub(crate) enum Of {
     Copies(usize),
 }
 
+/// Threads of one search.
+const MOST_THREADS: usize = 4;
+
 /// An order. Within equals it is by id, so that pages fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Order {
@@ -90,10 +93,8 @@ fn usual_list(view: &HeapView, of: &Of) -> Result<List, Failure> {
     let heap = &view.heap;
     let plain = |nodes| List { nodes, edges: None };
     Ok(match of {
-        Of::Instances(class, only) => {
-            let selected = only.map(|only| view.selected(only));
-            plain(instances(heap, *class, selected.as_ref().map(|selected| &selected.nodes)))
-        }
+        Of::Instances(class, None) => plain(view.instances(*class)),
+        Of::Instances(class, Some(only)) => plain(instances(heap, *class, Some(&view.selected(*only).nodes))),
         Of::Children(node) => List::links(&children(heap, *node)),
         Of::Retainers(node) => List::links(&retainers(heap, *node)),
         Of::Dominated(node) => plain(dominated(heap, *node)),
@@ -114,13 +115,27 @@ fn search(view: &HeapView, text: &str) -> Vec<NodeIdx> {
         .iter()
         .map(|(_, class)| class.name().to_string_lossy().to_lowercase().contains(&wanted))
         .collect();
-    let mut name_fits = heap.name_search(text);
-    let mut nodes: Vec<NodeIdx> = heap
-        .snapshot
-        .nodes()
-        .filter(|&node| heap.shallow_size(node) > 0)
-        .filter(|&node| class_fits[heap.class_of(node).index()] || name_fits(node))
-        .collect();
+    let count = heap.snapshot.node_count() as u32;
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS)) as u32;
+    let part = &|number: u32| {
+        let at = |number: u32| (u64::from(count) * u64::from(number) / u64::from(threads)) as u32;
+        let mut name_fits = heap.name_search(text);
+        let fits = |&node: &NodeIdx| {
+            heap.shallow_size(node) > 0 && (class_fits[heap.class_of(node).index()] || name_fits(node))
+        };
+        (at(number)..at(number + 1)).map(NodeIdx).filter(fits).collect::<Vec<NodeIdx>>()
+    };
+    let mut nodes = Vec::new();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|number| scope.spawn(move || part(number))).collect();
+        nodes = part(0);
+        for other in others {
+            match other.join() {
+                Ok(more) => nodes.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
     nodes.sort_unstable_by_key(|&node| (Reverse(heap.retained_size(node)), heap.snapshot.id(node)));
     nodes
 }

@@ -44,27 +44,31 @@ impl NativeView {
 
     /// The costs, with the suppressions of the command line.
     pub(crate) fn costs(&self, stretch: &Stretch) -> Result<Arc<Costs>, Failure> {
-        self.costs.get(stretch, |_| 1, || {
-            let rules = if stretch.unsuppressed {
-                Suppressions::none()
-            } else {
-                Suppressions::built_in().embedded(&self.heap.trace, false)
-            };
-            let mut costs = self.heap.costs(stretch.ms.as_ref(), &rules);
-            if let Some(part) = &stretch.function {
-                self.heap.keep_function(&mut costs, part.as_bytes());
-            }
-            Ok(costs)
-        })
+        self.costs.get(
+            stretch,
+            |_| 1,
+            || {
+                let rules = if stretch.unsuppressed {
+                    Suppressions::none()
+                } else {
+                    Suppressions::built_in().embedded(&self.heap.trace, false)
+                };
+                let mut costs = self.heap.costs(stretch.ms.as_ref(), &rules);
+                if let Some(part) = &stretch.function {
+                    self.heap.keep_function(&mut costs, part.as_bytes());
+                }
+                Ok(costs)
+            },
+        )
     }
 
     /// An answer, worked out once for each question.
     pub(crate) fn answer(
         &self,
-        question: String,
+        question: &str,
         make: impl FnOnce() -> Result<Vec<u8>, Failure>,
     ) -> Result<Arc<Vec<u8>>, Failure> {
-        self.answers.get(&question, Vec::len, make)
+        self.answers.get(&question.to_owned(), Vec::len, make)
     }
 
     /// What a report has to know.

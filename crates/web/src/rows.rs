@@ -98,10 +98,7 @@ pub(crate) fn node_row(view: &HeapView, node: NodeIdx) -> NodeJson {
         retained_size: heap.retained_size(node),
         distance: heap.distance(node),
         detached: heap.is_detached(node),
-        has_edges: heap
-            .snapshot
-            .edges(node)
-            .any(|edge| heap.snapshot.edge_type(edge) != EdgeType::Invisible),
+        has_edges: heap.snapshot.edges(node).any(|edge| heap.snapshot.edge_type(edge) != EdgeType::Invisible),
         dominated_count: heap.dominated_count(node),
         location: view.location(node),
         edge: None,

@@ -74,16 +74,22 @@ pub(crate) fn by_class(view: &HeapView) -> TileJson {
     whole
 }
 
+/// A package and a script.
+type Place = (String, String);
+/// A class with its count and bytes in one place.
+type Part = (ClassId, u64, u64);
+
 /// By package: whose code holds it.
 pub(crate) fn by_package(view: &HeapView) -> TileJson {
-    let mut groups: FxHashMap<(String, String), Vec<(ClassId, u64, u64)>> = FxHashMap::default();
+    let mut groups: FxHashMap<Place, Vec<Part>> = FxHashMap::default();
     let mut whole = 0;
     for share in script_shares(&view.heap) {
         whole += share.shallow_size;
-        groups
-            .entry(place(view, share.script_id))
-            .or_default()
-            .push((share.class, share.count, share.shallow_size));
+        groups.entry(place(view, share.script_id)).or_default().push((
+            share.class,
+            share.count,
+            share.shallow_size,
+        ));
     }
     let least = whole / LEAST;
     let mut packages: FxHashMap<String, TileJson> = FxHashMap::default();
@@ -98,7 +104,8 @@ pub(crate) fn by_package(view: &HeapView) -> TileJson {
             children: Vec::new(),
         });
         let tile = TileJson { name: script, size, count, class: None, children: children.collect() };
-        let empty = || TileJson { name: package.clone(), size: 0, count: 0, class: None, children: Vec::new() };
+        let empty =
+            || TileJson { name: package.clone(), size: 0, count: 0, class: None, children: Vec::new() };
         let group = packages.entry(package.clone()).or_insert_with(empty);
         group.size += size;
         group.count += count;
@@ -118,7 +125,7 @@ fn sort(tiles: &mut [TileJson]) {
 }
 
 /// Whose a script is, and its name.
-fn place(view: &HeapView, script_id: Option<u32>) -> (String, String) {
+fn place(view: &HeapView, script_id: Option<u32>) -> Place {
     let Some(id) = script_id else { return ("no code holds it".to_owned(), "no code holds it".to_owned()) };
     let Some(name) = view.script_name(id) else {
         return ("unnamed scripts".to_owned(), format!("script {id}"));

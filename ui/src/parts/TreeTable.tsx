@@ -86,26 +86,27 @@ export function TreeTable<R>(props: Props<R>) {
   const [isFocused, setIsFocused] = useState(false);
   const height = rowHeight();
 
-  const [tree, setTree] = useState<Tree<R> | null>(null);
+  // The rows that are shown, and what was asked for them: they stay until those of another question are here.
+  const [shown, setShown] = useState<{ tree: Tree<R>; question: string } | null>(null);
+  const tree = shown?.tree ?? null;
+  const isBusy = shown?.question !== question;
   const latest = useRef({ load, keyOf, canOpen, opened: props.opened });
   latest.current = { load, keyOf, canOpen, opened: props.opened };
   const { opensAlone } = props;
-  const shownQuestion = useRef("");
   useEffect(() => {
-    let next: Tree<R> | null = null;
-    const { opened } = latest.current;
-    next = new Tree<R>(
-      (...asked) => latest.current.load(...asked),
-      (row) => latest.current.keyOf(row),
+    // A tree goes on with the question that it began with, whatever is asked meanwhile.
+    const { load: loadRows, keyOf: keyOfRow, canOpen: canOpenRow, opened } = latest.current;
+    const next: Tree<R> = new Tree<R>(
+      loadRows,
+      keyOfRow,
       () => {
-        // The old rows stay until the new ones are here: nothing flickers.
-        if (next?.isReady) setTree(next);
+        if (next.isReady) setShown((before) => (before?.tree === next ? before : { tree: next, question }));
         redraw();
       },
       opened ? opened.split(" ").filter(Boolean) : [],
-      opensAlone ? (row) => latest.current.canOpen?.(row) ?? false : undefined,
+      opensAlone ? (row) => canOpenRow?.(row) ?? false : undefined,
     );
-    return () => next?.stop();
+    return () => next.stop();
   }, [question, opensAlone]);
   const size = tree?.size ?? 0;
 
@@ -121,6 +122,8 @@ export function TreeTable<R>(props: Props<R>) {
     getScrollElement: () => scroller.current,
     estimateSize: () => height,
     overscan: 8,
+    // The headings take room from the last rows.
+    scrollPaddingEnd: height + 4,
     observeElementOffset: (instance, tell) =>
       observeElementOffset(instance, (offset, isScrolling) => tell(offset * scaleRef.current, isScrolling)),
     scrollToFn: (offset, options, instance: Virtualizer<HTMLDivElement, HTMLDivElement>) =>
@@ -133,16 +136,17 @@ export function TreeTable<R>(props: Props<R>) {
     tree?.show(first, last);
   }, [tree, tree?.version, first, last]);
 
+  const placed = useRef<Tree<R> | null>(null);
   // Another question begins at its top, where the first row has the focus.
   useLayoutEffect(() => {
-    if (!tree || shownQuestion.current === question) return;
-    const isFirst = shownQuestion.current === "";
-    shownQuestion.current = question;
+    if (!tree || placed.current === tree) return;
+    const isFirst = placed.current === null;
+    placed.current = tree;
     const selected = props.selected === undefined ? -1 : tree.find(props.selected);
     setFocus(Math.max(0, selected));
     if (!isFirst && selected < 0) virtualizer.scrollToOffset(0);
     if (selected > 0) virtualizer.scrollToIndex(selected, { align: "center" });
-  }, [tree, question, props.selected, virtualizer]);
+  }, [tree, props.selected, virtualizer]);
 
   // The keyboard works as soon as there is a table, if nobody is busy elsewhere.
   useEffect(() => {
@@ -348,7 +352,7 @@ export function TreeTable<R>(props: Props<R>) {
         aria-label={props.label}
         aria-rowcount={size + 1}
         aria-colcount={columns.length}
-        aria-busy={!tree || shownQuestion.current !== question}
+        aria-busy={isBusy}
         aria-activedescendant={size > 0 ? `${id}-${focus}` : undefined}
         tabIndex={0}
         onKeyDown={onKeyDown}

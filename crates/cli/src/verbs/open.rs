@@ -45,10 +45,20 @@ struct Document {
 }
 
 pub(crate) fn run(args: &OpenArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
-    for path in &args.files {
+    show(&args.files, args.listen, global, output)
+}
+
+/// Serves the page on these files until Ctrl-C, and says where; without `listen` on the usual port or any free one.
+pub(crate) fn show(
+    files: &[PathBuf],
+    listen: Option<SocketAddr>,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<u8> {
+    for path in files {
         check(path)?;
     }
-    let server = bind(args)?;
+    let server = bind(files, listen)?;
     let address = server.url();
     let port = server.address().port();
     if global.json {
@@ -66,12 +76,14 @@ pub(crate) fn run(args: &OpenArgs, global: &Global, output: &Output) -> anyhow::
     served.map(|()| INTERRUPTED)
 }
 
-fn bind(args: &OpenArgs) -> anyhow::Result<Server> {
-    if let Some(listen) = args.listen {
-        return Server::bind(listen, args.files.clone()).map_err(|error| told(&error));
+fn bind(files: &[PathBuf], listen: Option<SocketAddr>) -> anyhow::Result<Server> {
+    let at = |address| Server::bind(address, files.to_vec());
+    let usual = |port| at((Ipv4Addr::LOCALHOST, port).into());
+    match listen {
+        Some(address) => at(address),
+        None => usual(PORT).or_else(|_| usual(0)),
     }
-    let at = |port| Server::bind((Ipv4Addr::LOCALHOST, port).into(), args.files.clone());
-    at(PORT).or_else(|_| at(0)).map_err(|error| told(&error))
+    .map_err(|error| told(&error))
 }
 
 fn told(error: &WebError) -> anyhow::Error {

@@ -113,7 +113,10 @@ fn rows<'a>(diff: &'a Diff, query: &DiffQuery) -> Result<Vec<&'a DiffRow>, Failu
         "freed" => |row| row.freed_size.cast_signed(),
         "size_delta" => DiffRow::size_delta,
         other => {
-            return Err(Failure::bad(format!("there is no order by `{other}`"), "click on a column's heading"));
+            return Err(Failure::bad(
+                format!("there is no order by `{other}`"),
+                "click on a column's heading",
+            ));
         }
     };
     if query.ascending {

@@ -185,11 +185,7 @@ pub(super) struct ListQuery {
 }
 
 /// A page of a list of nodes.
-pub(super) async fn list(
-    State(app): Shared,
-    FilePath { file }: FilePath,
-    query: Asked<ListQuery>,
-) -> Answer {
+pub(super) async fn list(State(app): Shared, FilePath { file }: FilePath, query: Asked<ListQuery>) -> Answer {
     let query = understood(query)?;
     work(move || nodes(&app, file, &query)).await
 }
@@ -205,7 +201,9 @@ fn nodes(app: &Arc<App>, file: usize, query: &ListQuery) -> Result<impl Serializ
         "dominated" => Of::Dominated(node(&view, &query.id)?),
         "copies" => Of::Copies(number(&query.class_id)?),
         "search" => match query.text.trim() {
-            "" => return Err(Failure::bad("there is nothing to search for", "type a text, a class, or an @id")),
+            "" => {
+                return Err(Failure::bad("there is nothing to search for", "type a text, a class, or an @id"));
+            }
             text => match text.strip_prefix('@').and_then(|id| id.parse().ok()) {
                 // One object, whatever the order.
                 Some(id) => {
@@ -306,9 +304,8 @@ pub(super) async fn strings(
         let page = query.page.page()?;
         let groups = view.strings();
         let wanted = query.filter.to_lowercase();
-        let fits = |text: &[u8]| {
-            wanted.is_empty() || String::from_utf8_lossy(text).to_lowercase().contains(&wanted)
-        };
+        let fits =
+            |text: &[u8]| wanted.is_empty() || String::from_utf8_lossy(text).to_lowercase().contains(&wanted);
         let mut found: Vec<usize> = (0..groups.len()).filter(|&at| fits(&groups[at].text)).collect();
         let flip = |key: u64| if query.ascending { key } else { u64::MAX - key };
         match query.sort.as_str() {

@@ -8,13 +8,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use twinheap_native::{
-    Costs, Cut, Direction, FrameTable, Identity, Measure, Side, Sizes, caller_callee, call_sites, frame_tree,
+    Costs, Cut, Direction, FrameTable, Identity, Measure, Side, Sizes, call_sites, caller_callee, frame_tree,
     size_buckets, stack_diffs, timeline as time_line, top_down,
 };
 use twinheap_report::{
-    CallersView, FlameCost, FlameGraph, FlameView, HistogramView, NativeDiffView, NativeSource, NativeView as Report,
-    TimelineView, TreeView, callers_json, flame_html, histogram_json, native_diff_json, native_json,
-    timeline_json, tree_json,
+    CallersView, FlameCost, FlameGraph, FlameView, HistogramView, NativeDiffView, NativeSource,
+    NativeView as Report, TimelineView, TreeView, callers_json, flame_html, histogram_json, native_diff_json,
+    native_json, timeline_json, tree_json,
 };
 
 use super::{Answer, App, Asked, FilePath, OfNative, Shared, internal, understood};
@@ -81,7 +81,9 @@ impl NativeQuery {
             "leaked" => Measure::Leaked,
             "allocations" => Measure::Allocations,
             "temporary" => Measure::Temporary,
-            other => return Err(Failure::bad(format!("there is no cost `{other}`"), "choose one of the list")),
+            other => {
+                return Err(Failure::bad(format!("there is no cost `{other}`"), "choose one of the list"));
+            }
         })
     }
 
@@ -111,7 +113,7 @@ async fn answer<T: Serialize>(
         let view = OfNative::get(&app, file)?;
         let (stretch, by) = (query.stretch()?, query.by()?);
         let path = app.files.path(file);
-        view.answer(format!("{name} {query:?}"), || {
+        view.answer(&format!("{name} {query:?}"), || {
             let costs: Arc<Costs> = view.costs(&stretch)?;
             let source = view.source(&costs, &stretch, &path, &view.0.warnings);
             let document = document(&Question { view: &view, source, query: &query, by })?;
@@ -219,13 +221,8 @@ pub(super) async fn histogram(
 ) -> Answer {
     answer(app, file, query, "histogram", |asked| {
         let buckets = size_buckets(&asked.view.heap, asked.source.costs, Sizes::PowersOfTwo, asked.by);
-        let view = HistogramView {
-            source: asked.source,
-            buckets: &buckets,
-            is_exact: false,
-            by: asked.by,
-            most: 0,
-        };
+        let view =
+            HistogramView { source: asked.source, buckets: &buckets, is_exact: false, by: asked.by, most: 0 };
         serde_json::to_value(histogram_json(&view)).map_err(|error| internal(&error))
     })
     .await
@@ -281,7 +278,7 @@ pub(super) async fn flamegraph(
             Measure::Allocations => FlameCost::Allocations,
             Measure::Temporary => FlameCost::Temporary,
         };
-        view.answer(format!("flamegraph {query:?}"), || {
+        view.answer(&format!("flamegraph {query:?}"), || {
             let costs = view.costs(&stretch)?;
             let graph = FlameGraph::of_native(&view.heap, &top_down(&view.heap, &costs));
             let path = app.files.path(file);

@@ -23,11 +23,7 @@ struct PathJson {
 }
 
 /// The shortest path to an object.
-pub(super) async fn path(
-    State(app): Shared,
-    FilePath { file }: FilePath,
-    query: Asked<PathQuery>,
-) -> Answer {
+pub(super) async fn path(State(app): Shared, FilePath { file }: FilePath, query: Asked<PathQuery>) -> Answer {
     let query = understood(query)?;
     work(move || {
         let view = OfHeap::get(&app, file)?;
