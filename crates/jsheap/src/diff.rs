@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
-use twinheap_snapshot::{Join, NodeIdx, NodeType, Snapshot};
+use twinheap_snapshot::{Join, NodeIdx, Snapshot};
 
 use crate::aggregates::by_key;
 use crate::classes::{Class, ClassTable};
 use crate::heap::Heap;
+use crate::ids::{IdEvidence, IdSet};
 
 /// A row of the Comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,27 +45,6 @@ pub struct Diff {
     pub ids: IdEvidence,
 }
 
-/// Whether an id means the same object in both snapshots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdEvidence {
-    /// Ids of V8's own objects that occur in both.
-    pub common: u64,
-    /// Those with the same type and name in both.
-    pub agreeing: u64,
-    /// Objects of the smaller snapshot that could have been in both.
-    pub possible: u64,
-}
-
-impl IdEvidence {
-    /// Ids are comparable within one process as long as its heap profiler kept running. Where they are not, ids
-    /// are handed out again, and the same id on both sides is a different thing.
-    pub fn comparable(&self) -> bool {
-        // Names do change now and then (a string is flattened, a class is set up); reissued ids agree by chance.
-        // And a process keeps its built-in functions: without any object in common it is not the same one.
-        self.agreeing * 10 >= self.common * 9 && self.common * 100 >= self.possible
-    }
-}
-
 /// Compares `base` with the newer `new`. DevTools: `calculateDiffForClass`.
 ///
 /// With comparable ids an object is the same if its id and class are. Otherwise ids say nothing, and each row
@@ -72,12 +52,17 @@ impl IdEvidence {
 pub fn diff(base: &Heap, new: &Heap, by_id: Option<bool>, join: &Join<'_>) -> Diff {
     let mut base_classes = ClassTable::default();
     let (mut base_order, mut new_order) = (Vec::new(), Vec::new());
+    let (mut base_ids, mut new_ids) = (IdSet::default(), IdSet::default());
     join(
         &mut || {
             base_classes = base.classes_under(&new.interfaces);
             base_order = by_object_id(base);
+            base_ids = IdSet::new(base);
         },
-        &mut || new_order = by_object_id(new),
+        &mut || {
+            new_order = by_object_id(new);
+            new_ids = IdSet::new(new);
+        },
     );
     let keys = by_key(&base_classes);
     // Rows are classes of the newer snapshot, then those only the older one has.
@@ -97,7 +82,7 @@ pub fn diff(base: &Heap, new: &Heap, by_id: Option<bool>, join: &Join<'_>) -> Di
     }
     let row_of = |node: NodeIdx| row_of_base[base_classes.of(node).index()];
 
-    let ids = evidence(base, new, &base_order, &new_order);
+    let ids = base_ids.evidence(&new_ids);
     if by_id.unwrap_or(ids.comparable()) {
         merge(&base.snapshot, &base_order, &new.snapshot, &new_order, |old, now| {
             let old = old.filter(|&old| base.shallow_size(old) > 0);
@@ -164,29 +149,6 @@ fn merge(
         let now = if order == Ordering::Less { None } else { news.next() };
         visit(old, now);
     }
-}
-
-/// Compares types and names of the ids that both sides have. The roots have the same ids everywhere and prove
-/// nothing, and neither do embedder ids, which some versions make up anew for each snapshot.
-fn evidence(base: &Heap, new: &Heap, base_order: &[NodeIdx], new_order: &[NodeIdx]) -> IdEvidence {
-    let mut ids = IdEvidence { common: 0, agreeing: 0, possible: 0 };
-    let proves = |heap: &Heap, node| {
-        heap.snapshot.id(node) % 2 == 1 && heap.snapshot.node_type(node) != NodeType::SYNTHETIC
-    };
-    let count = |heap: &Heap| heap.snapshot.nodes().filter(|&node| proves(heap, node)).count() as u64;
-    ids.possible = count(base).min(count(new));
-    merge(&base.snapshot, base_order, &new.snapshot, new_order, |old, now| {
-        if let (Some(old), Some(now)) = (old, now)
-            && proves(base, old)
-            && proves(new, now)
-        {
-            ids.common += 1;
-            let same = base.snapshot.node_type(old) == new.snapshot.node_type(now)
-                && base.snapshot.raw_name_text(old) == new.snapshot.raw_name_text(now);
-            ids.agreeing += u64::from(same);
-        }
-    });
-    ids
 }
 
 /// Differences of counts and sizes, for ids that mean nothing.

@@ -3,13 +3,15 @@
 //!
 //! [`NativeHeap`] is built once for a recording. [`NativeHeap::costs`] then replays the events of any stretch of
 //! time; the file is not read again. [`call_sites`], [`merged_stacks`], [`frame_tree`], [`caller_callee`], [`groups`]
-//! [`thread_costs`], [`size_buckets`] and [`lifetime_buckets`] group the costs, [`timeline`] follows them over time, [`stack_diffs`] compares two recordings.
+//! [`thread_costs`], [`size_buckets`] and [`lifetime_buckets`] group the costs, [`timeline`] follows them over time, [`stack_diffs`] compares two recordings,
+//! [`growth`] follows several.
 //!
 //! Where heaptrack has a number for something, this crate has the same number: the tests compare each stack's costs
 //! with `heaptrack_print`. Where heaptrack's number is doubtful, the true one stands beside it under another name.
 //!
 //! The crate reads and writes nothing, and formats nothing.
 
+mod blame;
 mod callers;
 mod cost;
 mod diff;
@@ -17,6 +19,7 @@ mod filter;
 mod frame_tree;
 mod frames;
 mod groups;
+mod growth;
 mod heap;
 mod histogram;
 mod lifetimes;
@@ -30,12 +33,14 @@ mod timeline;
 mod top_down;
 mod tree;
 
+pub use blame::{Blame, Blamed, CodeOwner, blame};
 pub use callers::{CallEdge, CallerCallee, FunctionCost, caller_callee};
 pub use cost::{Cost, Costs, Measure, StackCost, Totals};
 pub use diff::{CostDelta, Side, StackDiff, stack_diffs};
 pub use frame_tree::{Cut, Direction, FrameNode, FrameTree, Hidden, frame_tree};
 pub use frames::{FrameNo, FrameTable, Identity};
 pub use groups::{GroupCost, groups};
+pub use growth::{NativeGrowth, SiteGrowth, growth, moments};
 pub use heap::{FrameView, NativeHeap};
 pub use histogram::{SizeBucket, SizeCost, SizeCount, Sizes, TopSite, histogram, size_buckets};
 pub use lifetimes::{LifetimeBucket, lifetime_buckets};

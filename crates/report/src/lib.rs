@@ -26,10 +26,11 @@ pub use export::write_nodes_tsv;
 pub use flame::{Drawn, FlameCost, FlameGraph, FlameView, flame_html, flame_svg};
 pub use names::clean;
 pub use native::{
-    CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeSource, NativeView,
-    ThreadName, ThreadsView, TimelineView, TreeView, callers_json, callers_text, groups_json, groups_text,
-    histogram_json, histogram_text, lifetimes_json, lifetimes_text, native_diff_json, native_diff_text,
-    native_json, native_text, threads_json, threads_text, timeline_json, timeline_text, tree_json, tree_text,
+    CallersView, GroupsView, HistogramView, LifetimesView, NativeDiffView, NativeLeaksView, NativeSource,
+    NativeView, StepLabel, ThreadName, ThreadsView, TimelineView, TreeView, callers_json, callers_text,
+    groups_json, groups_text, histogram_json, histogram_text, lifetimes_json, lifetimes_text,
+    native_diff_json, native_diff_text, native_json, native_leaks_json, native_leaks_text, native_text,
+    threads_json, threads_text, timeline_json, timeline_text, tree_json, tree_text,
 };
 pub use objects::{ObjectView, object_json, object_text, objects_json, objects_text};
 pub use paths::{

@@ -1,0 +1,271 @@
+//! From what was found to what is said: names, lines, merging, order, verdict.
+
+use twinheap_snapshot::{EdgeIdx, NodeIdx};
+
+use crate::ids::IdEvidence;
+use crate::leaks::advice::advice;
+use crate::leaks::census::{Census, Sums};
+use crate::leaks::code::package_of;
+use crate::leaks::detectors;
+use crate::leaks::naming::accumulation;
+use crate::leaks::place::locate;
+use crate::leaks::scene::Scene;
+use crate::leaks::signature::signature;
+use crate::leaks::{Accumulation, Confidence, Pattern, Strength, Suspect, Verdict};
+use twinheap_trend::trend;
+
+/// Suspects that are described; more help nobody.
+const MOST_SUSPECTS: usize = 20;
+
+/// What is said of a dump or a ladder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Findings {
+    /// The worst that is said of a suspect.
+    pub verdict: Verdict,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// Worst first.
+    pub suspects: Vec<Suspect>,
+    /// The heap's size at each dump, in bytes.
+    pub total_size: Vec<u64>,
+    /// Whether object ids mean the same objects in all dumps; `None` for one dump.
+    pub comparable_ids: Option<bool>,
+    /// What limits the answer, as sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Findings {
+    pub(crate) fn new(earlier: &[Census], now: &Census) -> Findings {
+        let dumps = || earlier.iter().chain([now]);
+        let mut warnings = Vec::new();
+        let mut layouts: Vec<&str> = dumps().map(|dump| dump.v8_layout).collect();
+        layouts.dedup();
+        if layouts.len() > 1 {
+            warnings.push(format!(
+                "the dumps were written by different versions of V8 ({}): they are of different processes, and what \
+                 differs may be due to that",
+                layouts.join("; ")
+            ));
+        }
+        Findings {
+            verdict: Verdict::None,
+            confidence: Confidence::High,
+            suspects: Vec::new(),
+            total_size: dumps().map(|dump| dump.total_size).collect(),
+            comparable_ids: None,
+            warnings,
+        }
+    }
+
+    /// Takes down whether ids can be compared; `ids` has each earlier dump against the newest.
+    pub(crate) fn note_ids(&mut self, ids: &[IdEvidence]) {
+        let comparable = ids.iter().all(IdEvidence::comparable);
+        self.comparable_ids = Some(comparable);
+        if let Some(bad) = ids.iter().find(|ids| !ids.comparable()) {
+            self.warnings.push(format!(
+                "the object ids are not comparable ({} of {} common ids have the same type and name): the dumps are of \
+                 different processes or inspector sessions; objects are compared by the paths that hold them, and how \
+                 old they are is not known",
+                bad.agreeing, bad.common
+            ));
+        }
+    }
+}
+
+/// A suspect in the making.
+pub(crate) struct Draft {
+    pub(crate) verdict: Verdict,
+    pub(crate) confidence: Confidence,
+    pub(crate) detector: &'static str,
+    pub(crate) place: Accumulation,
+    pub(crate) example: NodeIdx,
+    pub(crate) series: Vec<Sums>,
+    pub(crate) pattern: Option<Pattern>,
+    /// True if not the number but the size of the objects grows.
+    pub(crate) swells: bool,
+    pub(crate) evidence: Vec<String>,
+    pub(crate) advice: Option<String>,
+}
+
+impl Draft {
+    pub(crate) fn new(
+        scene: &Scene<'_>,
+        detector: &'static str,
+        owner: NodeIdx,
+        entry: Option<EdgeIdx>,
+        is_list: bool,
+        example: NodeIdx,
+        series: &[Sums],
+    ) -> Draft {
+        Draft {
+            verdict: Verdict::Suspect,
+            confidence: Confidence::Low,
+            detector,
+            place: accumulation(scene, owner, entry, is_list),
+            example,
+            series: series.to_vec(),
+            pattern: None,
+            swells: false,
+            evidence: Vec::new(),
+            advice: None,
+        }
+    }
+
+    /// What it is about, in bytes: growth, or for one dump the size.
+    fn weight(&self) -> u64 {
+        let retained = |sums: &Sums| sums.retained_size.max(sums.shallow_size);
+        match self.series.as_slice() {
+            [only] => retained(only),
+            [first, .., last] => retained(last).saturating_sub(retained(first)),
+            [] => 0,
+        }
+    }
+}
+
+/// Suspects out of what the detectors find in the newest heap, with the series of earlier findings of the same key.
+pub(crate) fn draft_evidence(scene: &Scene<'_>, earlier: &[Census]) -> Vec<Draft> {
+    let mut found = Vec::new();
+    detectors::ALL.iter().for_each(|detect| detect(scene, &mut found));
+    let mut drafts = Vec::new();
+    for one in found {
+        let now = Sums {
+            objects: one.count,
+            shallow_size: one.shallow_size,
+            retained_size: one.retained_size,
+            below: one.retained_size,
+        };
+        let before = earlier.iter().map(|dump| dump.evidence.get(&one.key).copied().unwrap_or_default());
+        let series: Vec<Sums> = before.chain([now]).collect();
+        let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
+        let trend = trend(&counts);
+        let entry =
+            scene.holder(one.example).filter(|&(holder, _)| holder == one.holder).map(|(_, edge)| edge);
+        let mut draft = Draft::new(scene, one.detector, one.holder, entry, false, one.example, &series);
+        draft.pattern = trend.pattern;
+        (draft.verdict, draft.confidence) = match (one.strength, trend.pattern) {
+            (Strength::Suspicious | Strength::Damning, Some(Pattern::Steady)) => {
+                (Verdict::Leak, trend.confidence)
+            }
+            (Strength::Damning, _) if earlier.is_empty() => (Verdict::Suspect, Confidence::Medium),
+            (Strength::Suspicious, _) if earlier.is_empty() => (Verdict::Suspect, Confidence::Low),
+            (Strength::Damning | Strength::Suspicious, Some(_)) => (Verdict::Suspect, Confidence::Low),
+            // What does not grow is no leak, and a note accuses nobody.
+            _ => (Verdict::None, Confidence::Low),
+        };
+        draft.evidence.push(one.words);
+        draft.advice = Some(one.advice);
+        drafts.push(draft);
+    }
+    drafts
+}
+
+/// Merges what belongs together, orders, describes and judges.
+pub(crate) fn conclude(scene: &Scene<'_>, findings: &mut Findings, drafts: Vec<Draft>) {
+    let drafts = merge(scene, drafts);
+    for draft in drafts.into_iter().take(MOST_SUSPECTS) {
+        findings.suspects.push(describe(scene, draft));
+    }
+    if let Some(worst) = findings.suspects.first() {
+        findings.verdict = worst.verdict;
+        findings.confidence = worst.confidence;
+    }
+}
+
+/// One suspect a place: detectors' evidence joins the growth of the same place, and a place inside another suspect's
+/// objects is that one's doing.
+fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
+    let order = |draft: &Draft| {
+        let is_detected = draft.detector != "growth";
+        (
+            std::cmp::Reverse(draft.verdict),
+            std::cmp::Reverse(draft.weight()),
+            is_detected,
+            draft.place.id,
+            scene.heap.snapshot.id(draft.example),
+        )
+    };
+    drafts.sort_by_cached_key(order);
+    let dominates = |above: NodeIdx, below: NodeIdx| scene.heap.dominators.dominates(above.0, below.0);
+    let mut merged: Vec<Draft> = Vec::new();
+    for draft in drafts {
+        let home = merged.iter_mut().find(|other| {
+            let same_place = other.place.node == draft.place.node && !(other.swells ^ draft.swells);
+            // Inside one of the objects that pile up there.
+            let is_inside = other.pattern.is_some()
+                && dominates(other.place.node, draft.place.node)
+                && other.place.node != draft.place.node
+                && is_in_step(scene, other.example, draft.place.node);
+            same_place || is_inside
+        });
+        match home {
+            Some(home) => {
+                let is_news = draft.detector != "growth" || draft.place.node == home.place.node;
+                if is_news && draft.detector != home.detector && home.detector == "growth" {
+                    home.detector = draft.detector;
+                    home.advice = draft.advice.or(home.advice.take());
+                }
+                for words in draft.evidence {
+                    if !home.evidence.contains(&words) && is_news {
+                        home.evidence.push(words);
+                    }
+                }
+            }
+            None => merged.push(draft),
+        }
+    }
+    merged.retain(|draft| draft.verdict != Verdict::None);
+    merged
+}
+
+/// True if `node` is, or is dominated by, an object of the same step as `example`.
+fn is_in_step(scene: &Scene<'_>, example: NodeIdx, node: NodeIdx) -> bool {
+    let step = scene.steps.of(example);
+    let mut at = node;
+    loop {
+        if scene.steps.of(at) == step {
+            return true;
+        }
+        let above = scene.heap.dominator(at);
+        if above == at {
+            return false;
+        }
+        at = above;
+    }
+}
+
+fn describe(scene: &Scene<'_>, draft: Draft) -> Suspect {
+    let Draft { verdict, confidence, detector, place, example, series, pattern, swells, .. } = draft;
+    let class = scene.class_words(example);
+    let location = locate(scene, example, &place);
+    let package = location.as_ref().and_then(|location| package_of(&location.script));
+    let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
+    let retained: Vec<u64> = series.iter().map(|sums| sums.retained_size).collect();
+    let slope = |series: &[u64]| if series.len() > 1 { trend(series).slope } else { 0.0 };
+    let name = if swells && example == place.node {
+        place.name.clone()
+    } else {
+        format!("{class} in {}", place.name)
+    };
+    let advice = draft.advice.unwrap_or_else(|| advice(&place, &class, location.as_ref(), swells));
+    Suspect {
+        verdict,
+        confidence,
+        detector,
+        name,
+        signature: signature(&place, &class, location.as_ref()),
+        growth_per_step: slope(&counts),
+        retained_per_step: slope(&retained),
+        count: counts,
+        shallow_size: series.iter().map(|sums| sums.shallow_size).collect(),
+        retained_size: retained,
+        class,
+        location,
+        package,
+        pattern,
+        path: scene.path(example),
+        example,
+        evidence: draft.evidence,
+        advice,
+        accumulation: place,
+    }
+}

@@ -1,0 +1,305 @@
+//! Several dumps, oldest first: what grows from dump to dump, and what it grows in.
+
+use twinheap_snapshot::{EdgeIdx, NodeIdx, NodeType};
+
+use crate::ids::IdEvidence;
+use crate::leaks::census::{Census, Sums, older_than};
+use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
+use crate::leaks::naming::owner;
+use crate::leaks::scene::Scene;
+use crate::leaks::steps::Label;
+use crate::leaks::{Confidence, Pattern, Verdict, single};
+use twinheap_trend::{Trend, trend};
+
+/// Fewer objects more than this over the whole ladder are nothing to talk about, unless they are large.
+const FEW: u64 = 10;
+/// Nor are fewer bytes more.
+const SMALL: u64 = 4096;
+/// A place whose objects don't become more, but larger, has to grow by so much to be seen.
+const LARGE: u64 = 256 << 10;
+
+/// Dumps of one process, oldest first. Only the newest heap is needed as a whole; of the ones before, what is kept
+/// takes a tenth of their room.
+#[derive(Default)]
+pub struct Ladder {
+    earlier: Vec<Census>,
+}
+
+impl Ladder {
+    /// A ladder without dumps.
+    pub fn new() -> Ladder {
+        Ladder::default()
+    }
+
+    /// Adds a dump that is not the newest. Its heap can go afterwards.
+    pub fn add(&mut self, scene: &Scene<'_>) {
+        self.earlier.push(Census::new(scene));
+    }
+
+    /// Judges the ladder with its newest dump; without earlier ones, that dump alone.
+    pub fn finish(self, newest: &Scene<'_>) -> Findings {
+        let now = Census::new(newest);
+        let mut findings = Findings::new(&self.earlier, &now);
+        if self.earlier.is_empty() {
+            let drafts = single::suspects(newest);
+            conclude(newest, &mut findings, drafts);
+            return findings;
+        }
+        let ids: Vec<IdEvidence> = self.earlier.iter().map(|dump| dump.ids.evidence(&now.ids)).collect();
+        findings.note_ids(&ids);
+        let comparable = findings.comparable_ids == Some(true);
+        let climb = Climb { earlier: &self.earlier, now: &now, scene: newest, comparable };
+        let drafts = climb.drafts();
+        conclude(newest, &mut findings, drafts);
+        findings
+    }
+}
+
+/// A group of growing steps with one owner.
+struct Group {
+    owner: NodeIdx,
+    /// The edge by which the owner, or a part of it, holds the example of the first step.
+    entry: Option<EdgeIdx>,
+    is_list: bool,
+    steps: Vec<u32>,
+}
+
+struct Climb<'a> {
+    earlier: &'a [Census],
+    now: &'a Census,
+    scene: &'a Scene<'a>,
+    comparable: bool,
+}
+
+impl Climb<'_> {
+    fn drafts(&self) -> Vec<Draft> {
+        let mut drafts: Vec<Draft> =
+            self.groups().into_iter().filter_map(|group| self.draft(&group)).collect();
+        drafts.extend(self.swelling());
+        drafts.extend(draft_evidence(self.scene, self.earlier));
+        drafts
+    }
+
+    /// The sums of a step at each dump, oldest first.
+    fn sums(&self, step: u32) -> Vec<Sums> {
+        let hash = self.scene.steps.rows[step as usize].hash;
+        let dumps = self.earlier.iter().chain([self.now]);
+        dumps.map(|dump| dump.steps.get(&hash).copied().unwrap_or_default()).collect()
+    }
+
+    /// How the number of a step's objects goes.
+    fn trend(&self, step: u32) -> Trend {
+        let objects: Vec<u64> = self.sums(step).iter().map(|sums| sums.objects).collect();
+        trend(&objects)
+    }
+
+    /// Walks down from the root; where a step does not grow and one below does, objects pile up in between. What is
+    /// below grows along with it and is no news.
+    fn groups(&self) -> Vec<Group> {
+        let steps = &self.scene.steps;
+        let mut groups: rustc_hash::FxHashMap<u32, Group> = rustc_hash::FxHashMap::default();
+        let mut work = vec![0u32];
+        while let Some(step) = work.pop() {
+            for &child in steps.children(step) {
+                let row = &steps.rows[child as usize];
+                if row.below < SMALL {
+                    continue;
+                }
+                if !self.is_growing(child) {
+                    work.push(child);
+                    continue;
+                }
+                if !is_interesting(steps.label(child)) {
+                    continue;
+                }
+                let Some((owner, entry, is_list)) = self.owner_of(child) else { continue };
+                let key = steps.of(owner);
+                let group = groups.entry(key).or_insert(Group { owner, entry, is_list, steps: Vec::new() });
+                group.steps.push(child);
+            }
+        }
+        let mut groups: Vec<Group> = groups.into_values().collect();
+        groups.sort_by_key(|group| group.steps[0]);
+        groups
+    }
+
+    fn is_growing(&self, step: u32) -> bool {
+        let hash = self.scene.steps.rows[step as usize].hash;
+        let objects = |dump: &Census| dump.steps.get(&hash).map_or(0, |sums| sums.objects);
+        let first = self.earlier.first().map_or(0, objects);
+        objects(self.now) > first + 1 && self.trend(step).pattern.is_some()
+    }
+
+    /// What holds the objects of a step, by which edge, and whether they are a list in which one holds the next.
+    fn owner_of(&self, step: u32) -> Option<(NodeIdx, Option<EdgeIdx>, bool)> {
+        let steps = &self.scene.steps;
+        let row = &steps.rows[step as usize];
+        let (mut holder, mut edge) = self.scene.holder(row.example)?;
+        let is_list = steps.of(holder) != row.parent;
+        // In a list, up to where it begins: its first object hangs on something else by another name.
+        while is_list && (steps.of(holder) != row.parent || steps.label(row.parent) == steps.label(step)) {
+            let is_head = steps.of(holder) == row.parent;
+            (holder, edge) = self.scene.holder(holder)?;
+            if is_head {
+                break;
+            }
+        }
+        Some((owner(self.scene, holder), Some(edge), is_list))
+    }
+
+    fn draft(&self, group: &Group) -> Option<Draft> {
+        let leader = self.leader(group)?;
+        let series = self.sums(leader);
+        let (Some(first), Some(last)) = (series.first(), series.last()) else { return None };
+        let objects = last.objects.saturating_sub(first.objects);
+        let bytes = last.retained_size.saturating_sub(first.retained_size);
+        if bytes < SMALL || (objects < FEW && bytes < LARGE) || is_behind_code(self.scene, group.owner) {
+            return None;
+        }
+        let row = &self.scene.steps.rows[leader as usize];
+        let counts: Vec<u64> = series.iter().map(|sums| sums.objects).collect();
+        let trend = trend(&counts);
+        let pattern = trend.pattern?;
+        let mut draft =
+            Draft::new(self.scene, "growth", group.owner, group.entry, group.is_list, row.example, &series);
+        draft.pattern = Some(pattern);
+        (draft.verdict, draft.confidence) = match (pattern, trend.confidence) {
+            (Pattern::Steady, Confidence::High) => (Verdict::Leak, Confidence::High),
+            // Two dumps: a fifth more is growth, a few more are not.
+            (Pattern::Steady, confidence) if self.earlier.len() > 1 || objects * 5 >= last.objects => {
+                (Verdict::Leak, confidence)
+            }
+            _ => (Verdict::Suspect, Confidence::Low),
+        };
+        if pattern == Pattern::Step && !is_rising_at_last(&counts) {
+            // It filled up and stopped: warm-up.
+            return None;
+        }
+        if self.comparable {
+            self.weigh_ages(leader, &counts, &mut draft);
+        }
+        Some(draft)
+    }
+
+    /// What the group is named after: the step that brings most bytes, but rather objects than the strings that are
+    /// their keys.
+    fn leader(&self, group: &Group) -> Option<u32> {
+        let steps = &self.scene.steps;
+        let growth = |step: u32| {
+            let sums = self.sums(step);
+            sums.last().map_or(0, |s| s.below).saturating_sub(sums.first().map_or(0, |s| s.below))
+        };
+        let is_object = |step: u32| matches!(steps.label(step), Label::Named(_) | Label::Function(..));
+        let top = group.steps.iter().copied().max_by_key(|&step| (growth(step), std::cmp::Reverse(step)))?;
+        if is_object(top) {
+            return Some(top);
+        }
+        let best =
+            group.steps.iter().copied().filter(|&step| is_object(step)).max_by_key(|&step| growth(step));
+        Some(best.filter(|&best| growth(best) * 4 >= growth(top)).unwrap_or(top))
+    }
+
+    /// What the ids tell: whether the objects of the first dump are still there. In a leak they are; in a cache or a
+    /// queue they were replaced by others.
+    fn weigh_ages(&self, step: u32, counts: &[u64], draft: &mut Draft) {
+        let Some((first, last)) = self.earlier.first().zip(self.earlier.last()) else { return };
+        let nodes: Vec<NodeIdx> = self.scene.steps.nodes(step).collect();
+        let old = older_than(self.scene, &nodes, first.max_id);
+        let fresh = nodes.len() as u64 - older_than(self.scene, &nodes, last.max_id).min(nodes.len() as u64);
+        let had = counts.first().copied().unwrap_or(0);
+        draft.evidence.push(format!("{fresh} of them are new since the dump before and still held"));
+        if had < FEW {
+            return;
+        }
+        if old * 10 >= had * 9 {
+            draft.evidence.push(format!("of the {had} in the first dump, none or few were let go since"));
+        } else if old * 2 < had {
+            draft.evidence.push(format!("of the {had} in the first dump, {old} are left: they come and go"));
+            draft.verdict = Verdict::Suspect;
+            draft.confidence = Confidence::Low;
+        }
+    }
+
+    /// Objects that don't become more but larger: strings that are appended to, arrays of numbers, buffers.
+    fn swelling(&self) -> Vec<Draft> {
+        let steps = &self.scene.steps;
+        let mut drafts = Vec::new();
+        for step in 1..steps.rows.len() as u32 {
+            let row = &steps.rows[step as usize];
+            if row.shallow_size < LARGE || self.is_growing(step) || !is_interesting(steps.label(step)) {
+                continue;
+            }
+            let series = self.sums(step);
+            let sizes: Vec<u64> = series.iter().map(|sums| sums.shallow_size).collect();
+            let trend = trend(&sizes);
+            let rise = row.shallow_size.saturating_sub(sizes[0]);
+            let Some(pattern) = trend.pattern.filter(|_| rise >= LARGE && rise * 10 >= row.shallow_size)
+            else {
+                continue;
+            };
+            // Something inside a group that grows is shown with it.
+            if self.has_growing_ancestor(step) || is_behind_code(self.scene, row.example) {
+                continue;
+            }
+            let Some((holder, entry)) = self.scene.holder(row.example) else { continue };
+            let is_collection = self.scene.heap.snapshot.node_type(row.example) == NodeType::OBJECT;
+            let place = if is_collection { row.example } else { owner(self.scene, holder) };
+            let entry = if is_collection { None } else { Some(entry) };
+            let mut draft = Draft::new(self.scene, "growth", place, entry, false, row.example, &series);
+            draft.pattern = Some(pattern);
+            draft.swells = true;
+            (draft.verdict, draft.confidence) = match pattern {
+                Pattern::Steady if self.earlier.len() > 1 => (Verdict::Leak, Confidence::Medium),
+                Pattern::Step if !is_rising_at_last(&sizes) => continue,
+                _ => (Verdict::Suspect, Confidence::Low),
+            };
+            drafts.push(draft);
+        }
+        drafts
+    }
+
+    fn has_growing_ancestor(&self, step: u32) -> bool {
+        let mut at = step;
+        while at != 0 {
+            at = self.scene.steps.rows[at as usize].parent;
+            if self.is_growing(at) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// What V8 makes for itself grows with the code that runs.
+fn is_interesting(label: Label) -> bool {
+    !matches!(
+        label,
+        Label::Kind(
+            NodeType::CODE
+                | NodeType::OBJECT_SHAPE
+                | NodeType::HIDDEN
+                | NodeType::SYNTHETIC
+                | NodeType::NUMBER
+                | NodeType::SYMBOL
+        )
+    )
+}
+
+/// True for what is held by V8's bookkeeping of code: feedback, boilerplates, compilation caches.
+pub(crate) fn is_behind_code(scene: &Scene<'_>, node: NodeIdx) -> bool {
+    let mut at = Some(node);
+    while let Some(node) = at {
+        if matches!(scene.heap.snapshot.node_type(node), NodeType::CODE | NodeType::OBJECT_SHAPE) {
+            return true;
+        }
+        at = scene.holder(node).map(|(holder, _)| holder);
+    }
+    false
+}
+
+fn is_rising_at_last(series: &[u64]) -> bool {
+    match series {
+        [.., before, last] => last > before && (last - before) * 50 >= *last,
+        _ => false,
+    }
+}
