@@ -114,7 +114,9 @@ fn cargo_test(total: &mut Tally) -> Result<()> {
 /// The web page: its types and logic, and the page that was just built in a browser, at the numbers of its own tests.
 fn page_tests(total: &mut Tally) -> Result<()> {
     let ui = root().join("ui");
-    for arguments in [&["run", "--silent", "check"][..], &["run", "--silent", "test"], &["run", "--silent", "e2e"]] {
+    for arguments in
+        [&["run", "--silent", "check"][..], &["run", "--silent", "test"], &["run", "--silent", "e2e"]]
+    {
         let mut npm = Command::new("npm");
         npm.args(arguments).current_dir(&ui).env("TWINHEAP_BIN", target_dir().join("debug/twinheap"));
         let mut child = npm.stdout(Stdio::piped()).spawn().context("cannot start npm")?;
@@ -169,7 +171,9 @@ impl Tally {
         } else if let Some(counts) = line.strip_prefix("Tests ") {
             for part in counts.split('|') {
                 let mut words = part.split_whitespace();
-                let Some(number) = words.next().and_then(|number| number.parse::<u64>().ok()) else { continue };
+                let Some(number) = words.next().and_then(|number| number.parse::<u64>().ok()) else {
+                    continue;
+                };
                 match words.next() {
                     Some("passed") => self.passed += number,
                     Some("failed") => self.failed += number,

@@ -2,6 +2,7 @@
 
 mod diff;
 mod heap;
+pub(crate) mod leaks;
 mod native;
 mod path;
 
@@ -50,6 +51,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/object", get(heap::object))
         .route("/path", get(path::path))
         .route("/merged", get(path::merged))
+        .route("/leaks", get(leaks::leaks))
         .route("/native/summary", get(native::summary))
         .route("/native/tree", get(native::tree))
         .route("/native/callers", get(native::callers))

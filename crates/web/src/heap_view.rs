@@ -10,6 +10,8 @@ use twinheap_jsheap::{
 };
 use twinheap_snapshot::{NodeIdx, Wtf8};
 
+use crate::answer::Failure;
+use crate::api::leaks::LeaksJson;
 use crate::cache::Cache;
 use crate::lists::{List, ListKey};
 use crate::rows::{LocationJson, cut};
@@ -109,6 +111,8 @@ pub(crate) struct HeapView {
     merged: Cache<ClassId, Vec<MergedStep>>,
     /// By the number of the older file.
     diffs: Cache<usize, Diff>,
+    /// By the files that were looked at.
+    leaks: Cache<Vec<usize>, LeaksJson>,
     grouped: OnceLock<Grouped>,
     paths: OnceLock<PathTree>,
     strings: OnceLock<Vec<StringGroup>>,
@@ -131,6 +135,7 @@ impl HeapView {
             selected: Cache::new(MOST_FILTERS),
             merged: Cache::new(MOST_STEPS),
             diffs: Cache::new(MOST_DIFFS),
+            leaks: Cache::new(MOST_DIFFS),
             grouped: OnceLock::new(),
             paths: OnceLock::new(),
             strings: OnceLock::new(),
@@ -206,6 +211,15 @@ impl HeapView {
             Ok(diff) => diff,
             Err(never) => match never {},
         }
+    }
+
+    /// What leaks, by these files.
+    pub(crate) fn leaks(
+        &self,
+        files: &[usize],
+        find: impl FnOnce() -> Result<LeaksJson, Failure>,
+    ) -> Result<Arc<LeaksJson>, Failure> {
+        self.leaks.get(&files.to_vec(), |_| 1, find)
     }
 
     /// A class's name, cut.

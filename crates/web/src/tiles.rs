@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+use twinheap_jsheap::leaks::{Origin, package_of};
 use twinheap_jsheap::{ClassId, dominated_tiles, script_shares};
-use twinheap_symbols::package_of;
 
 use crate::heap_view::HeapView;
 use crate::rows::cut;
@@ -130,12 +130,10 @@ fn place(view: &HeapView, script_id: Option<u32>) -> Place {
     let Some(name) = view.script_name(id) else {
         return ("unnamed scripts".to_owned(), format!("script {id}"));
     };
-    let package = if let Some(package) = package_of(&name) {
-        package.to_owned()
-    } else if name.starts_with("node:") || name.starts_with("internal/") {
-        "Node.js itself".to_owned()
-    } else {
-        "the application".to_owned()
+    let package = match Origin::of(&name) {
+        Origin::Runtime => "Node.js itself".to_owned(),
+        Origin::Package => package_of(&name).unwrap_or_default(),
+        Origin::Program => "the application".to_owned(),
     };
     (package, cut(&name, NAME).0)
 }

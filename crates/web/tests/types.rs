@@ -75,6 +75,9 @@ fn the_pages_types_are_what_the_server_answers() {
     check("Classes extends Page<ClassRow>", "src/api/heap.rs", "struct ClassesJson<T> {");
     check("Strings extends Page<StringGroup>", "src/api/heap.rs", "struct StringsJson {");
     check("StringGroup", "src/api/heap.rs", "            json!({");
+    check("Leaks", "src/api/leaks.rs", "struct LeaksJson {");
+    check("Suspect", "src/api/leaks.rs", "struct SuspectJson {");
+    check("SuspectPlace", "src/api/leaks.rs", "struct PlaceJson {");
     check("Info", "src/api/heap.rs", "        Ok(json!({");
     check("Statistics", "src/api/heap.rs", "\"statistics\": {");
 }
@@ -82,7 +85,8 @@ fn the_pages_types_are_what_the_server_answers() {
 #[test]
 fn fields_are_found_where_they_stand() {
     let text = "interface X { a: string;\n  b?: { c: number };\n  // d: no\n}";
-    let found = fields("\n  a: string;\n  b?: { c: number };\n  // d: no\n  #[x(y: 1)]\n  r#type: T,\n  \"q\": 1,\n");
+    let found =
+        fields("\n  a: string;\n  b?: { c: number };\n  // d: no\n  #[x(y: 1)]\n  r#type: T,\n  \"q\": 1,\n");
     assert_eq!(found, ["a", "b", "q", "type"].map(String::from).into());
     assert_eq!(block(text, "interface X {").trim().lines().count(), 3);
 }

@@ -166,6 +166,45 @@ export interface Diff extends Page<DiffRow> {
   size_delta: number;
 }
 
+export interface SuspectPlace {
+  script: string;
+  line: number;
+  column: number;
+  function: string | null;
+  role: string;
+}
+
+export interface Suspect {
+  verdict: Verdict;
+  confidence: string;
+  name: string;
+  class: string;
+  location: SuspectPlace | null;
+  package: string | null;
+  count: number[];
+  shallow_size: number[];
+  retained_size: number[];
+  growth_per_step: number;
+  pattern: string | null;
+  accumulation_id: number;
+  accumulation_name: string;
+  example_id: number;
+  evidence: string[];
+  advice: string;
+}
+
+export type Verdict = "leak" | "suspect" | "none";
+
+export interface Leaks {
+  verdict: Verdict;
+  confidence: string;
+  files: number[];
+  total_size: number[];
+  comparable_ids: boolean | null;
+  suspects: Suspect[];
+  warnings: string[];
+}
+
 /** A request that was answered with a reason instead of rows. */
 export class ApiError extends Error {
   readonly hint: string;

@@ -52,7 +52,6 @@ export function seconds(value: number): string {
 
 /** Control characters, and marks that turn the direction of text around, made visible. */
 export function visible(text: string): string {
-  // oxlint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => {
     if (c === "\n") return "\\n";
     if (c === "\r") return "\\r";

@@ -4,6 +4,7 @@ import { count, seconds, size, visible } from "../lib/format";
 import { linkTo, step, useRoute } from "../lib/route";
 import { useAnswer } from "../lib/use";
 import { Treemap } from "../parts/Treemap";
+import { Verdict } from "../parts/Verdict";
 import { Card, Failed, Share } from "../parts/Words";
 import { KindBar } from "./Statistics";
 import type { ViewProps } from "./list";
@@ -11,7 +12,7 @@ import type { ViewProps } from "./list";
 /** Classes on the first page; the Summary has all. */
 const CLASSES = 12;
 
-export function Start({ file }: ViewProps) {
+export function Start({ file, files }: ViewProps) {
   const route = useRoute();
   const by = route["by"] === "package" ? "package" : "class";
   const info = useAnswer<Info>(address(`files/${file.id}/info`));
@@ -39,6 +40,7 @@ export function Start({ file }: ViewProps) {
           {file.load_seconds !== null && <Card title="Read in">{seconds(file.load_seconds)}</Card>}
         </dl>
       </header>
+      <Verdict file={file} files={files} />
       <KindBar statistics={data.statistics} />
       <section className="map">
         <div className="toolbar">

@@ -202,7 +202,10 @@ fn nodes(app: &Arc<App>, file: usize, query: &ListQuery) -> Result<impl Serializ
         "copies" => Of::Copies(number(&query.class_id)?),
         "search" => match query.text.trim() {
             "" => {
-                return Err(Failure::bad("there is nothing to search for", "type a text, a class, or an @id"));
+                return Err(Failure::bad(
+                    "there is nothing to search for",
+                    "type a text, a class, or an @id",
+                ));
             }
             text => match text.strip_prefix('@').and_then(|id| id.parse().ok()) {
                 // One object, whatever the order.

@@ -16,7 +16,6 @@ export function NativeBar({ file, tall }: { file: FileState; tall?: boolean }) {
   useEffect(() => {
     if (settled !== (route["fn"] ?? "")) step({ fn: settled || undefined });
     // Only what is typed leads anywhere: the address has its own ways to change.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [settled]);
   // The whole recording, however much of it the views below show.
   const timeline = useAnswer<Timeline>(nativeAddress(file.id, "timeline", { by, ...(route["fn"] ? { fn: route["fn"] } : {}) }));
