@@ -26,7 +26,10 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let page = match env::var("TWINHEAP_UI").ok().filter(|wanted| !wanted.is_empty()) {
         Some(none) if none == "none" => substitute(&out),
-        Some(folder) => PathBuf::from(folder),
+        Some(folder) => {
+            println!("cargo:rerun-if-changed={folder}");
+            PathBuf::from(folder)
+        }
         None if !has_npm() => {
             println!("cargo:warning=npm is missing, so `twinheap open` will only say how to build its page");
             substitute(&out)

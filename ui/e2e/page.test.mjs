@@ -54,6 +54,13 @@ at("Start says what the file is", "?file=1", async () => {
     all.map((row) => [row.cells[0].innerText, row.cells[1].innerText, row.cells[3].querySelector(".value").innerText]),
   );
   assert.deepEqual(shown, wanted);
+  // The verdict is by both snapshots.
+  const verdict = page.getByRole("region", { name: "Verdict" });
+  await verdict.locator("strong").waitFor();
+  const leaks = await server.get("api/files/1/leaks");
+  assert.deepEqual(leaks.files, [0, 1]);
+  assert.deepEqual(leaks.total_size, [cli("summary", A).total_size, summary.total_size]);
+  assert.ok((await verdict.innerText()).includes(`${size(leaks.total_size[0])} → ${size(leaks.total_size[1])}`));
   // A tile leads into its part of the heap, and back leads out.
   const tile = page.locator(".tile").first();
   await tile.click({ position: { x: 8, y: 8 } });

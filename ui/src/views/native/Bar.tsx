@@ -1,5 +1,5 @@
 /** Above all native views: the cost that counts, the stretch of time, the function. */
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import type { FileState } from "../../lib/api";
 import { seconds } from "../../lib/format";
@@ -12,10 +12,18 @@ export function NativeBar({ file, tall }: { file: FileState; tall?: boolean }) {
   const route = useRoute();
   const by = byOf(route);
   const [typed, setTyped] = useState(route["fn"] ?? "");
+  const [shown, setShown] = useState(typed);
+  // Back and forward change the address without anybody typing.
+  if ((route["fn"] ?? "") !== shown) {
+    setShown(route["fn"] ?? "");
+    setTyped(route["fn"] ?? "");
+  }
+  const latest = useRef(shown);
+  latest.current = shown;
   const settled = useSettled(typed, 250);
   useEffect(() => {
-    if (settled !== (route["fn"] ?? "")) step({ fn: settled || undefined });
     // Only what is typed leads anywhere: the address has its own ways to change.
+    if (settled !== latest.current) step({ fn: settled || undefined });
   }, [settled]);
   // The whole recording, however much of it the views below show.
   const timeline = useAnswer<Timeline>(nativeAddress(file.id, "timeline", { by, ...(route["fn"] ? { fn: route["fn"] } : {}) }));
