@@ -6,16 +6,41 @@ use std::path::{Path, PathBuf};
 
 use twinheap_symbols::{Bytes, Files};
 
+use crate::debuginfod::Debuginfod;
+
 /// Maps files of this machine. A file stays mapped as long as its bytes are kept; pages come as they are read.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DebugFiles;
+#[derive(Debug, Default)]
+pub struct DebugFiles {
+    debuginfod: Option<Debuginfod>,
+}
+
+impl DebugFiles {
+    /// Files of this machine, and those of the user's `debuginfod` servers (`DEBUGINFOD_URLS`), if there are any set:
+    /// they are fetched when [`debuginfod_cache`] is asked for them.
+    pub fn with_servers() -> Self {
+        let urls = env::var("DEBUGINFOD_URLS").ok();
+        DebugFiles {
+            debuginfod: urls.zip(debuginfod_cache()).map(|(urls, cache)| Debuginfod::new(&urls, cache)),
+        }
+    }
+
+    /// Sentences on what was fetched, and on servers that failed.
+    pub fn fetched(&self) -> (Option<String>, Vec<String>) {
+        self.debuginfod.as_ref().map_or_else(Default::default, Debuginfod::report)
+    }
+}
 
 impl Files for DebugFiles {
     #[expect(unsafe_code, reason = "memory mapping")]
     fn open(&self, path: &Path) -> Option<Bytes> {
+        if let Some(debuginfod) = &self.debuginfod {
+            debuginfod.provide(path);
+        }
         let file = File::open(path).ok()?;
         // A device or a pipe under the name of a library must not stop us.
-        if !file.metadata().ok()?.is_file() {
+        let about = file.metadata().ok()?;
+        // Of a file that no server has, the cache has an empty one.
+        if !about.is_file() || about.len() == 0 {
             return None;
         }
         // SAFETY: the mapping is private and read-only. If somebody cuts the file short meanwhile, the kernel ends us
@@ -26,8 +51,7 @@ impl Files for DebugFiles {
     }
 }
 
-/// Where `debuginfod`'s clients keep what they were sent, if the user has a server set (`DEBUGINFOD_URLS`): then what
-/// `gdb` has fetched before is used. Nothing is fetched.
+/// Where `debuginfod`'s clients keep what they were sent, if the user has a server set (`DEBUGINFOD_URLS`).
 pub fn debuginfod_cache() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("DEBUGINFOD_URLS")?;
@@ -43,10 +67,10 @@ mod tests {
     #[test]
     fn only_files_are_mapped() {
         let path = env::current_exe().expect("this test has a file");
-        let bytes = DebugFiles.open(&path).expect("its bytes");
+        let bytes = DebugFiles::default().open(&path).expect("its bytes");
         assert!((*bytes).as_ref().starts_with(b"\x7fELF") || cfg!(target_os = "macos"));
         for path in ["/dev/zero", "/", "/nowhere/at/all"] {
-            assert!(DebugFiles.open(Path::new(path)).is_none(), "{path}");
+            assert!(DebugFiles::default().open(Path::new(path)).is_none(), "{path}");
         }
     }
 }

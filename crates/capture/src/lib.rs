@@ -10,6 +10,7 @@ mod agent;
 mod cdp;
 mod complete;
 mod debug_files;
+mod debuginfod;
 mod dump;
 mod elf;
 mod error;

@@ -8,9 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use twinheap_capture::{Target, TargetError};
 
 use crate::demo::DemoArgs;
+use crate::verbs::assert::AssertArgs;
 use crate::verbs::convert::ConvertArgs;
 use crate::verbs::flamegraph::FlamegraphArgs;
+use crate::verbs::leaks::LeaksArgs;
 use crate::verbs::open::OpenArgs;
+use crate::verbs::report::ReportArgs;
 use crate::verbs::serve::ServeArgs;
 
 pub(crate) mod native;
@@ -73,6 +76,12 @@ pub(crate) enum Verb {
     Summary(SummaryArgs),
     /// What changed from snapshot A to the newer snapshot B of the same process, or between two native traces
     Diff(DiffArgs),
+    /// The verdict: what leaks, who holds it, which line to look at; from one snapshot or, better, several of one process
+    Leaks(LeaksArgs),
+    /// For CI: fail if something leaks, or if a class grows faster than it may
+    Assert(AssertArgs),
+    /// The verdict as one file: Markdown for an issue, or JSON
+    Report(ReportArgs),
     /// List objects: the largest, those of a class, or those whose name contains a text
     Objects(ObjectsArgs),
     /// One object: sizes, who holds it, what it refers to
@@ -103,7 +112,7 @@ pub(crate) enum Verb {
     Ps(PsArgs),
     /// Take heap snapshots of a live process: of every isolate, or of some threads
     Snapshot(SnapshotArgs),
-    /// Start a program and record its native heap: every malloc and free, with stacks
+    /// Start a program and record its native heap: every malloc and free, with stacks; ends with the program's exit code
     Record(RecordArgs),
     /// Take dumps of a live process when asked over HTTP
     Serve(ServeArgs),
@@ -426,7 +435,8 @@ pub(crate) struct RecordArgs {
     /// The file; %p becomes the process's number, %h the machine's name [default: twinheap.PROGRAM.PID.heaptrace]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Record a sample of allocations only, one in so many bytes on average, such as 512K: for production
+    /// Record a sample of allocations only, one in so many bytes on average, such as 512K: for production. All numbers
+    /// are estimates then, with their errors
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) sample: Option<u64>,
     /// Only count blocks that live for less than this, such as 100ms
@@ -444,6 +454,9 @@ pub(crate) struct RecordArgs {
     /// Do not ask Node.js for the names of JavaScript functions, which it tells at some cost
     #[arg(long)]
     pub(crate) no_js_names: bool,
+    /// When the program exits, stop it for a moment and look which of its blocks nothing points to any more
+    #[arg(long, conflicts_with_all = ["sample", "drop"])]
+    pub(crate) leak_check: bool,
     /// Frames of a stack at most
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) frames: u32,

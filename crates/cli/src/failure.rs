@@ -11,6 +11,8 @@ use twinheap_capture::record::RecordError;
 use crate::demo::{DemoError, Interrupted};
 use crate::output::Output;
 
+/// There is what the caller asked to be told of: a leak, a limit exceeded.
+pub(crate) const FOUND: u8 = 1;
 /// Bad usage or unreadable input.
 pub(crate) const UNUSABLE: u8 = 2;
 /// Damaged input; what could be read was printed.

@@ -87,11 +87,21 @@ pub(crate) fn resources<'a>(global: &Global, progress: &'a Progress) -> Resource
 /// # Errors
 /// When the file can't be read, or is something else.
 pub(crate) fn load(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<LoadedHeap> {
-    match load_any(path, global, progress)? {
-        Loaded::Heap(loaded) => Ok(*loaded),
-        Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE).into()),
-        Loaded::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE).into()),
-        Loaded::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE).into()),
+    Ok(load_any(path, global, progress)?.snapshot()?)
+}
+
+impl Loaded {
+    /// The snapshot.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub(crate) fn snapshot(self) -> Result<LoadedHeap, Failure> {
+        match self {
+            Loaded::Heap(loaded) => Ok(*loaded),
+            Loaded::Sampling(_, notes) => Err(not_a_snapshot(&notes, A_PROFILE)),
+            Loaded::Native(_, notes) => Err(not_a_snapshot(&notes, A_TRACE)),
+            Loaded::Profile(_, notes) => Err(not_a_snapshot(&notes, A_HEAP_PROFILE)),
+        }
     }
 }
 
@@ -273,24 +283,28 @@ fn native(name: String, parsed: twinheap_trace::Parsed, broken: Option<String>) 
 /// What a recording lacks by intention or by need: numbers of a part must not pass for the whole.
 fn lacks(trace: &Trace) -> Vec<String> {
     let mut lacks = Vec::new();
-    if let Some(bytes) = trace.sample_bytes {
+    if let Some(bytes) = trace.sample_bytes.filter(|&bytes| bytes > 0) {
         lacks.push(format!(
-            "only a sample was recorded, one allocation in {bytes} bytes on average; all numbers are those of the sample"
+            "only a sample was recorded, one allocation in {bytes} bytes on average; all numbers are estimates, and \
+             which blocks were temporary is not known"
         ));
     }
     let Some(recording) = &trace.recording else { return lacks };
-    if let Some(ns) = recording.meta.min_lifetime_ns {
-        let count: u64 = recording.culled.iter().map(|culled| culled.allocations).sum();
-        let bytes: u64 = recording.culled.iter().map(|culled| culled.bytes).sum();
+    if let Some((ns, (count, bytes))) = recording.meta.min_lifetime_ns.zip(trace.culled()) {
         let lifetime = humantime::format_duration(Duration::from_nanos(ns));
+        let about = if trace.sample_bytes.is_some() { "about " } else { "" };
         lacks.push(format!(
-            "{count} blocks of {bytes} bytes that lived for less than {lifetime} were left out"
+            "{about}{count} blocks of {bytes} bytes that lived for less than {lifetime} were left out"
         ));
+    }
+    if let Some(reason) = recording.end.as_ref().and_then(|end| end.leak_check_failed.as_ref()) {
+        lacks.push(format!("nobody looked for lost blocks: {reason}"));
     }
     if let Some(end) = recording.end.as_ref().filter(|end| end.losses.has_dropped()) {
         let losses = &end.losses;
+        let of = if trace.sample_bytes.is_some() { " of the sample" } else { "" };
         lacks.push(format!(
-            "{} allocations of {} bytes and {} frees are missing: there was no room to record them",
+            "{} allocations{of} of {} bytes and {} frees are missing: there was no room to record them",
             losses.dropped_allocations, losses.dropped_bytes, losses.dropped_frees
         ));
     }

@@ -44,6 +44,9 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
     match &arguments.verb {
         Verb::Summary(args) => verbs::summary::run(args, global, output),
         Verb::Diff(args) => verbs::diff::run(args, global, output),
+        Verb::Leaks(args) => verbs::leaks::run(args, global, output),
+        Verb::Assert(args) => verbs::assert::run(args, global, output),
+        Verb::Report(args) => verbs::report::run(args, global, output),
         Verb::Objects(args) => verbs::objects::run(args, global, output),
         Verb::Object(args) => verbs::objects::run_one(args, global, output),
         Verb::Retainers(args) => verbs::retainers::run(args, global, output),

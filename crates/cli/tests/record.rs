@@ -8,6 +8,8 @@
 
 #[path = "record/allocators.rs"]
 mod allocators;
+#[path = "record/debuginfod.rs"]
+mod debuginfod;
 #[path = "record/ends.rs"]
 mod ends;
 #[path = "record/files.rs"]
@@ -16,6 +18,8 @@ mod files;
 mod frames;
 #[path = "record/lab.rs"]
 mod lab;
+#[path = "record/lost.rs"]
+mod lost;
 #[path = "record/modes.rs"]
 mod modes;
 #[path = "record/peers.rs"]

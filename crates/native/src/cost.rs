@@ -2,9 +2,11 @@
 
 use std::ops::{AddAssign, Range};
 
-use twinheap_trace::{Event, Matching, TraceId};
+use twinheap_trace::{InfoIdx, Matching, TraceId};
 
+use crate::estimate::{Rounding, Variance, Variances};
 use crate::heap::NativeHeap;
+use crate::replay::{Counted, Replay};
 use crate::suppressions::{NO_PATTERN, SuppressionHits, Suppressions};
 
 /// What a stack, a call site or all of them together cost.
@@ -13,7 +15,8 @@ pub struct Cost {
     /// Calls that allocate.
     pub allocations: u64,
     /// Calls whose block was freed before the next call, as heaptrack counts them: a free counts if its size and
-    /// stack are those of the latest allocation, with no other free between.
+    /// stack are those of the latest allocation, with no other free between. 0 unless
+    /// [`NativeHeap::has_temporary`].
     pub temporary: u64,
     /// The same by the block's address. Meaningless unless [`NativeHeap::has_exact_temporary`].
     pub temporary_exact: u64,
@@ -23,6 +26,8 @@ pub struct Cost {
     pub leaked: i64,
     /// Bytes alive at the moment when all stacks together had the most: not this stack's own maximum.
     pub peak: i64,
+    /// How exact these numbers are, if they are estimates.
+    pub variance: Variances,
 }
 
 impl AddAssign for Cost {
@@ -33,6 +38,7 @@ impl AddAssign for Cost {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.leaked = self.leaked.wrapping_add(other.leaked);
         self.peak = self.peak.wrapping_add(other.peak);
+        self.variance += other.variance;
     }
 }
 
@@ -57,6 +63,16 @@ impl Measure {
             Measure::Leaked => cost.leaked,
             Measure::Allocations => cost.allocations.cast_signed(),
             Measure::Temporary => cost.temporary.cast_signed(),
+        }
+    }
+
+    /// How exact the number is; nothing is known of temporary blocks, which are not estimated.
+    pub fn variance_of(self, cost: &Cost) -> Variance {
+        match self {
+            Measure::Peak => cost.variance.peak,
+            Measure::Leaked => cost.variance.leaked,
+            Measure::Allocations => cost.variance.allocations,
+            Measure::Temporary => Variance::default(),
         }
     }
 }
@@ -107,125 +123,112 @@ pub(crate) struct InfoCost {
     pub(crate) leaked: i64,
     /// Blocks alive at the peak.
     pub(crate) peak: i64,
+    /// Blocks that were drawn, each by itself, to make up `leaked` and `peak`: what is allocated and freed within a
+    /// stretch is in neither, what was freed and allocated before it makes one less and is in it.
+    pub(crate) drawn: Drawn,
 }
 
-/// What happened to one info. One cache line holds three of them: a replay touches one at random for each event.
-#[derive(Clone, Copy, Default)]
-struct Count {
-    allocations: u64,
-    live: i64,
-    temporary: u32,
-    temporary_exact: u32,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    pub(crate) leaked: u64,
+    pub(crate) peak: u64,
 }
 
-struct Replay<'a> {
-    counts: Vec<Count>,
-    /// The info of the latest allocation; 0 after a free. That is heaptrack's rule: a free of info 0 after another
-    /// free counts as temporary.
-    latest: u32,
-    heap: &'a NativeHeap,
-}
-
-impl Replay<'_> {
-    fn run(&mut self, events: Range<u64>) {
-        let (counts, mut latest) = (&mut self.counts[..], self.latest);
-        // No branch: whether an event allocates or frees can't be guessed.
-        self.heap.trace.events.replay(events, |_, run| {
-            for event in run {
-                let info = event.info().0;
-                let freed = u32::from(event.is_free());
-                let count = &mut counts[info as usize];
-                count.allocations += u64::from(1 - freed);
-                count.live += 1 - 2 * i64::from(freed);
-                count.temporary += freed & u32::from(latest == info);
-                count.temporary_exact += u32::from(event.frees_latest());
-                latest = info * (1 - freed);
-            }
-        });
-        self.latest = latest;
+impl Drawn {
+    /// Blocks behind a number of blocks more than before, `live` of which there were at the start and `freed` of which
+    /// were freed since. Those that were freed are taken for the oldest.
+    fn behind(more: i64, live: i64, freed: u64) -> u64 {
+        let old = u64::try_from(live).unwrap_or(0).min(freed);
+        more.saturating_add_unsigned(old.saturating_mul(2)).max(0).cast_unsigned()
     }
 }
 
 impl NativeHeap {
-    /// True if the recording has addresses, so that [`Cost::temporary_exact`] means something.
-    pub fn has_exact_temporary(&self) -> bool {
-        self.trace.matching != Matching::ByInfo
-    }
-
     /// What a stretch of time cost, in milliseconds since the recording began; `None` is all of it.
     ///
     /// In a stretch, blocks count as allocated and freed within it, as in heaptrack's time filter: its peak and its
     /// leaks are growth since its start.
     pub fn costs(&self, ms: Option<&Range<u64>>, suppressions: &Suppressions) -> Costs {
+        let events = self.events_in(ms);
+        let peak = self.peak(events.clone());
+        let mut replay = Replay::new(self);
+        let behind_peak = peak.behind(&events);
+        replay.run(events.start..behind_peak);
+        let at_peak = replay.counts.clone();
+        replay.run(behind_peak..events.end);
+        let before = self.scale.as_ref().filter(|_| events.start > 0).map(|_| {
+            let mut before = Replay::new(self);
+            before.run(0..events.start);
+            before.counts
+        });
+        let counted = Counted { peak, at_peak, at_end: replay.counts, before };
+        self.costs_of(ms, &counted, suppressions)
+    }
+
+    /// The events of a stretch of time.
+    pub(crate) fn events_in(&self, ms: Option<&Range<u64>>) -> Range<u64> {
+        let all = self.trace.events.len();
+        ms.map_or(0..all, |ms| self.trace.clock.events_between(ms.clone(), all))
+    }
+
+    /// Costs by what was counted.
+    pub(crate) fn costs_of(
+        &self,
+        ms: Option<&Range<u64>>,
+        counted: &Counted,
+        suppressions: &Suppressions,
+    ) -> Costs {
         let trace = &self.trace;
-        let all = trace.events.len();
-        let events = ms.map_or(0..all, |ms| trace.clock.events_between(ms.clone(), all));
-        let (peak, peak_event) = self.peak_event(events.clone());
-
-        let mut replay = Replay { counts: vec![Count::default(); trace.infos.len()], latest: 0, heap: self };
-        let at_peak = peak_event.map_or(events.start, |event| event + 1);
-        replay.run(events.start..at_peak);
-        let live_at_peak: Vec<i64> = replay.counts.iter().map(|count| count.live).collect();
-        replay.run(at_peak..events.end);
-
+        let live_before = |info: usize| counted.before.as_ref().map_or(0, |counts| counts[info].live);
+        let sizes = self.block_bytes();
+        let mut calls = Rounding::default();
         let mut stacks: Vec<StackCost> =
             self.stacks.iter().map(|&stack| StackCost { stack, cost: Cost::default() }).collect();
         // Version 0 has addresses, and heaptrack counts by them.
         let is_by_pointer = trace.matching == Matching::ByPointerInterpreted;
-        let mut infos = Vec::with_capacity(replay.counts.len());
-        for (info, count) in replay.counts.iter().enumerate() {
-            let peak = if peak_event.is_some() { live_at_peak[info] } else { 0 };
-            infos.push(InfoCost { allocations: count.allocations, leaked: count.live, peak });
-            let size = trace.infos.sizes()[info];
-            let bytes = |blocks: i64| size.cast_signed().wrapping_mul(blocks);
-            stacks[self.stack_of_info[info] as usize].cost += Cost {
+        let mut infos = Vec::with_capacity(counted.at_end.len());
+        for (info, (count, at_peak)) in counted.at_end.iter().zip(&counted.at_peak).enumerate() {
+            let peak = at_peak.live;
+            let number = InfoIdx(info as u32);
+            let bytes = |blocks: i64| sizes[info].cast_signed().wrapping_mul(blocks);
+            let mut cost = Cost {
                 allocations: count.allocations,
                 temporary: u64::from(if is_by_pointer { count.temporary_exact } else { count.temporary }),
                 temporary_exact: u64::from(count.temporary_exact),
-                bytes: size.saturating_mul(count.allocations),
+                bytes: sizes[info].saturating_mul(count.allocations),
                 leaked: bytes(count.live),
                 peak: bytes(peak),
+                variance: Variances::default(),
             };
+            let mut drawn = Drawn::default();
+            if let Some(scale) = &self.scale {
+                let freed = |allocations: u64, live: i64| allocations.saturating_add_signed(-live);
+                let live = live_before(info);
+                drawn.leaked = Drawn::behind(count.live, live, freed(count.allocations, count.live));
+                drawn.peak = Drawn::behind(peak, live, freed(at_peak.allocations, peak));
+                cost.allocations = calls.count(count.allocations as f64 * scale.weight(number));
+                (cost.temporary, cost.temporary_exact) = (0, 0);
+                cost.variance = Variances {
+                    allocations: scale.calls(number, count.allocations),
+                    bytes: scale.spread(number, count.allocations),
+                    leaked: scale.spread(number, drawn.leaked),
+                    peak: scale.spread(number, drawn.peak),
+                };
+            }
+            infos.push(InfoCost { allocations: count.allocations, leaked: count.live, peak, drawn });
+            stacks[self.stack_of_info[info] as usize].cost += cost;
         }
         let mut total = Totals {
-            peak_ms: peak_event.map_or(0, |event| trace.clock.at(event)),
+            peak_ms: counted.peak.event.map_or(0, |event| trace.clock.at(event)),
             runtime_ms: trace.clock.runtime_ms(),
             peak_rss: self.peak_rss(ms),
             ..Totals::default()
         };
         stacks.iter().for_each(|stack| total.cost += stack.cost);
-        total.cost.peak = peak;
+        total.cost.peak = counted.peak.live;
         let mut costs = Costs { total, stacks, suppressions: Vec::new(), infos };
         self.suppress(&mut costs, suppressions);
         costs
-    }
-
-    /// The most bytes alive, and the event that reached them first.
-    fn peak_event(&self, events: Range<u64>) -> (i64, Option<u64>) {
-        let sizes = self.trace.infos.sizes();
-        let (mut live, mut peak, mut at) = (0_i64, 0_i64, None);
-        self.trace.events.replay(events, |first, run| {
-            let before = peak;
-            let change = |event: &Event| {
-                let size = sizes[event.info().index()].cast_signed();
-                if event.is_free() { size.wrapping_neg() } else { size }
-            };
-            let start = live;
-            for event in run {
-                live = live.wrapping_add(change(event));
-                peak = peak.max(live);
-            }
-            if peak > before {
-                // Which event it was is asked again only in the runs that raise the peak.
-                let mut live = start;
-                let offset = run.iter().position(|event| {
-                    live = live.wrapping_add(change(event));
-                    live == peak
-                });
-                at = offset.map(|offset| first + offset as u64);
-            }
-        });
-        (peak, at)
     }
 
     fn peak_rss(&self, ms: Option<&Range<u64>>) -> Option<u64> {
@@ -247,17 +250,20 @@ impl NativeHeap {
             }
             is_suppressed[at] = true;
             let leaked = std::mem::take(&mut stack.cost.leaked);
+            stack.cost.variance.leaked = Variance::default();
             let hits = &mut all[pattern as usize];
             hits.stacks += 1;
             hits.leaked = hits.leaked.wrapping_add(leaked);
             costs.total.suppressed = costs.total.suppressed.wrapping_add(leaked);
         }
         costs.total.cost.leaked = costs.total.cost.leaked.wrapping_sub(costs.total.suppressed);
+        costs.total.cost.variance.leaked = costs.sum().variance.leaked;
         all.retain(|hits| hits.stacks > 0);
         costs.suppressions = all;
         for (info, cost) in costs.infos.iter_mut().enumerate() {
             if is_suppressed[self.stack_of_info[info] as usize] {
                 cost.leaked = 0;
+                cost.drawn.leaked = 0;
             }
         }
     }

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use twinheap_trace::{IpId, TraceId};
 
 use crate::cost::{Cost, Costs, Measure};
+use crate::estimate::{Variance, Variances};
 use crate::heap::{FrameView, NativeHeap};
 
 /// A cost less another.
@@ -73,6 +74,23 @@ impl StackDiff {
     /// What the newer recording costs more.
     pub fn delta(&self) -> CostDelta {
         CostDelta::between(&self.base_cost, &self.new_cost)
+    }
+
+    /// How exact the difference is, if one of the recordings is a sample.
+    pub fn variance(&self, by: Measure) -> Variance {
+        by.variance_of(&self.base_cost).and(by.variance_of(&self.new_cost))
+    }
+
+    /// How exact all differences are.
+    pub fn variances(&self) -> Variances {
+        let mut sum = self.base_cost.variance;
+        sum += self.new_cost.variance;
+        sum
+    }
+
+    /// False if the difference is no larger than its error: chance alone can make it.
+    pub fn is_significant(&self, by: Measure) -> bool {
+        self.delta().of(by).unsigned_abs() > self.variance(by).error()
     }
 }
 

@@ -166,35 +166,73 @@ fn live_blocks(heap: &NativeHeap, costs: &Costs) -> Vec<i64> {
 /// recording began: the one with the least memory alive. A garbage collector lets native memory grow until it runs;
 /// what is alive after it ran is what counts.
 ///
-/// There are fewer if the recorder's clock had fewer ticks. The costs of a moment `m` are those of `0..m`.
+/// A program that ends frees what it has; that is no moment of its life and left out. There are fewer moments if the
+/// recorder's clock had fewer ticks. The costs of a moment `m` are those of `0..m`.
 pub fn moments(heap: &NativeHeap, ms: Option<&Range<u64>>, count: usize) -> Vec<u64> {
-    let clock = &heap.trace.clock;
+    let mut ticks = ticks(heap);
+    ticks.truncate(life(&ticks));
     let start = ms.map_or(0, |ms| ms.start);
-    let end = ms.map_or(u64::MAX, |ms| ms.end).min(clock.runtime_ms());
+    let last = ticks.last().map_or(0, |tick| tick.ms);
+    let end = ms.map_or(u64::MAX, |ms| ms.end).min(last.saturating_add(1));
     let length = end.saturating_sub(start).max(1);
     let count = count.max(1) as u64;
     let mut least: Vec<Option<(i64, u64)>> = vec![None; count as usize];
-    let sizes = heap.trace.infos.sizes();
-    let mut ticks = clock.stamps().iter().peekable();
-    let mut live = 0_i64;
-    let mut look = |live: i64, ms: u64| {
-        if (start..end).contains(&ms) {
-            let slice = u128::from(ms - start) * u128::from(count) / u128::from(length);
-            let least = &mut least[slice as usize];
-            if least.is_none_or(|(least, _)| live <= least) {
-                *least = Some((live, ms));
-            }
+    for tick in ticks.iter().filter(|tick| (start..end).contains(&tick.ms)) {
+        let slice = u128::from(tick.ms - start) * u128::from(count) / u128::from(length);
+        let least = &mut least[slice as usize];
+        if least.is_none_or(|(least, _)| tick.live <= least) {
+            *least = Some((tick.live, tick.ms));
         }
+    }
+    least.into_iter().flatten().map(|(_, ms)| ms).filter(|&ms| ms > 0).collect()
+}
+
+/// Frees for an allocation, from which on a program is ending.
+const MOSTLY: u64 = 4;
+
+/// Ticks until a program began to end: to free what it has, and then to do nothing. All of them if it was stopped in
+/// the middle of its work, or of a rest.
+fn life(ticks: &[Tick]) -> usize {
+    let is_idle = |tick: &Tick| tick.allocations + tick.frees == 0;
+    let until = |end: usize, is: &dyn Fn(&Tick) -> bool| {
+        ticks[..end].iter().rposition(|tick| !is(tick)).map_or(0, |last| last + 1)
+    };
+    let active = until(ticks.len(), &is_idle);
+    let ending = until(active, &|tick| tick.frees >= MOSTLY * tick.allocations);
+    if ending < active { ending } else { ticks.len() }
+}
+
+/// A tick of the recorder's clock, and what happened since the one before.
+struct Tick {
+    ms: u64,
+    live: i64,
+    allocations: u64,
+    frees: u64,
+}
+
+fn ticks(heap: &NativeHeap) -> Vec<Tick> {
+    let sizes = heap.trace.infos.sizes();
+    let mut stamps = heap.trace.clock.stamps().iter().peekable();
+    let mut ticks = Vec::with_capacity(stamps.len());
+    let (mut live, mut allocations, mut frees) = (0_i64, 0, 0);
+    let mut tick = |ms: u64, live: i64, allocations: &mut u64, frees: &mut u64| {
+        ticks.push(Tick { ms, live, allocations: std::mem::take(allocations), frees: std::mem::take(frees) });
     };
     heap.trace.events.replay(0..heap.trace.events.len(), |first, run| {
         for (at, event) in run.iter().enumerate() {
-            while let Some(tick) = ticks.next_if(|tick| tick.event <= first + at as u64) {
-                look(live, tick.ms);
+            while let Some(stamp) = stamps.next_if(|stamp| stamp.event <= first + at as u64) {
+                tick(stamp.ms, live, &mut allocations, &mut frees);
             }
             let size = sizes[event.info().index()].cast_signed();
-            live = live.wrapping_add(if event.is_free() { size.wrapping_neg() } else { size });
+            if event.is_free() {
+                live = live.wrapping_sub(size);
+                frees += 1;
+            } else {
+                live = live.wrapping_add(size);
+                allocations += 1;
+            }
         }
     });
-    ticks.for_each(|tick| look(live, tick.ms));
-    least.into_iter().flatten().map(|(_, ms)| ms).filter(|&ms| ms > 0).collect()
+    stamps.for_each(|stamp| tick(stamp.ms, live, &mut allocations, &mut frees));
+    ticks
 }

@@ -1,7 +1,9 @@
 //! A recording, made ready for questions: stacks without `operator new`, places without addresses.
 
 use rustc_hash::FxHashMap;
-use twinheap_trace::{Frame, FrameKind, IpId, StringId, Trace, TraceId};
+use twinheap_trace::{Frame, FrameKind, InfoIdx, IpId, Matching, StringId, Trace, TraceId};
+
+use crate::estimate::Scale;
 
 /// Functions that every C++ allocation goes through: a stack begins with their caller.
 const OPERATOR_NEW: [&[u8]; 4] = [
@@ -30,6 +32,8 @@ pub struct NativeHeap {
     pub(crate) stack_of_info: Vec<u32>,
     /// The stacks that allocate.
     pub(crate) stacks: Vec<TraceId>,
+    /// What blocks stand for, if only a sample was recorded.
+    pub(crate) scale: Option<Scale>,
 }
 
 /// A place without its address: module, function, file and line of its innermost frame. 0 says nothing at all.
@@ -96,14 +100,43 @@ impl NativeHeap {
         let mut stacks = Vec::new();
         let stack_of_info = (0..trace.infos.len() as u32)
             .map(|info| {
-                let stack = trace.infos.trace(twinheap_trace::InfoIdx(info));
+                let stack = trace.infos.trace(InfoIdx(info));
                 *number_of.entry(stack).or_insert_with(|| {
                     stacks.push(stack);
                     stacks.len() as u32 - 1
                 })
             })
             .collect();
-        NativeHeap { site_count: known.len(), visible, sites, stops, stack_of_info, stacks, trace }
+        let scale = Scale::of(&trace);
+        NativeHeap { site_count: known.len(), visible, sites, stops, stack_of_info, stacks, scale, trace }
+    }
+
+    /// If only a sample was recorded, bytes between two samples on average. All costs are estimates then, with
+    /// [`crate::Variances`].
+    pub fn sample_interval(&self) -> Option<u64> {
+        self.scale.as_ref().and(self.trace.sample_bytes)
+    }
+
+    /// True if [`crate::Cost::temporary`] means something. Of a sample it doesn't: the call after a block's is most
+    /// likely not in it.
+    pub fn has_temporary(&self) -> bool {
+        self.scale.is_none()
+    }
+
+    /// True if the recording has addresses, so that [`crate::Cost::temporary_exact`] means something.
+    pub fn has_exact_temporary(&self) -> bool {
+        self.has_temporary() && self.trace.matching != Matching::ByInfo
+    }
+
+    /// Bytes that a block stands for, by info: its size, if all blocks were recorded.
+    pub(crate) fn block_bytes(&self) -> &[u64] {
+        self.scale.as_ref().map_or(self.trace.infos.sizes(), Scale::bytes)
+    }
+
+    /// Blocks that a block stands for.
+    #[inline]
+    pub(crate) fn weight(&self, info: InfoIdx) -> f64 {
+        self.scale.as_ref().map_or(1.0, |scale| scale.weight(info))
     }
 
     /// The call that a stack begins with, `operator new` left out; 0 if nothing else is there.

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use twinheap_trace::{InfoIdx, IpId};
 
 use crate::cost::{Costs, InfoCost, Measure};
+use crate::estimate::{Rounding, Variance, Variances};
 use crate::heap::NativeHeap;
 
 /// Calls that asked for so many bytes.
@@ -18,12 +19,14 @@ pub struct SizeCount {
 
 /// The sizes that were asked for, smallest first.
 pub fn histogram(heap: &NativeHeap, costs: &Costs) -> Vec<SizeCount> {
-    let sizes = heap.trace.infos.sizes().iter().copied();
-    let mut all: Vec<SizeCount> = sizes
-        .zip(costs.infos.iter().map(|info| info.allocations))
-        .filter(|&(_, allocations)| allocations > 0)
-        .map(|(size, allocations)| SizeCount { size, allocations })
-        .collect();
+    let mut calls = Rounding::default();
+    let count = |(info, cost): (usize, &InfoCost)| {
+        let info = InfoIdx(info as u32);
+        let allocations = calls.count(cost.allocations as f64 * heap.weight(info));
+        SizeCount { size: heap.trace.infos.size(info), allocations }
+    };
+    let is_any = |(_, cost): &(usize, &InfoCost)| cost.allocations > 0;
+    let mut all: Vec<SizeCount> = costs.infos.iter().enumerate().filter(is_any).map(count).collect();
     all.sort_unstable_by_key(|entry| entry.size);
     all.dedup_by(|next, kept| {
         let is_same = next.size == kept.size;
@@ -55,6 +58,8 @@ pub struct SizeCost {
     pub leaked: i64,
     /// Bytes alive at the peak.
     pub peak: i64,
+    /// How exact these numbers are, if they are estimates.
+    pub variance: Variances,
 }
 
 /// Blocks of some sizes.
@@ -78,14 +83,34 @@ pub struct TopSite {
 }
 
 impl SizeCost {
-    const NONE: SizeCost = SizeCost { allocations: 0, bytes: 0, leaked: 0, peak: 0 };
+    const NONE: SizeCost = SizeCost {
+        allocations: 0,
+        bytes: 0,
+        leaked: 0,
+        peak: 0,
+        variance: Variances {
+            allocations: Variance(0.0),
+            bytes: Variance(0.0),
+            leaked: Variance(0.0),
+            peak: Variance(0.0),
+        },
+    };
 
-    fn new(size: u64, info: &InfoCost) -> Self {
+    fn new(heap: &NativeHeap, number: InfoIdx, info: &InfoCost, calls: &mut Rounding) -> Self {
+        let size = heap.block_bytes()[number.index()];
+        let bytes = |blocks: i64| size.cast_signed().wrapping_mul(blocks);
+        let variance = heap.scale.as_ref().map_or_else(Variances::default, |scale| Variances {
+            allocations: scale.calls(number, info.allocations),
+            bytes: scale.spread(number, info.allocations),
+            leaked: scale.spread(number, info.drawn.leaked),
+            peak: scale.spread(number, info.drawn.peak),
+        });
         SizeCost {
-            allocations: info.allocations,
+            allocations: calls.count(info.allocations as f64 * heap.weight(number)),
             bytes: size.saturating_mul(info.allocations),
-            leaked: size.cast_signed().wrapping_mul(info.leaked),
-            peak: size.cast_signed().wrapping_mul(info.peak),
+            leaked: bytes(info.leaked),
+            peak: bytes(info.peak),
+            variance,
         }
     }
 
@@ -94,6 +119,7 @@ impl SizeCost {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.leaked = self.leaked.wrapping_add(other.leaked);
         self.peak = self.peak.wrapping_add(other.peak);
+        self.variance += other.variance;
     }
 
     /// The number; temporary blocks are not counted by size, and calls stand for them.
@@ -122,6 +148,7 @@ pub fn size_buckets(heap: &NativeHeap, costs: &Costs, sizes: Sizes, by: Measure)
     }
     all.sort_unstable();
 
+    let mut calls = Rounding::default();
     let mut buckets = Vec::new();
     for group in all.chunk_by(|a, b| a.0 == b.0) {
         let key = group[0].0;
@@ -139,7 +166,8 @@ pub fn size_buckets(heap: &NativeHeap, costs: &Costs, sizes: Sizes, by: Measure)
         for site in group.chunk_by(|a, b| a.1 == b.1) {
             let mut cost = SizeCost::NONE;
             for &(_, _, info) in site {
-                cost.add(SizeCost::new(asked[info as usize], &costs.infos[info as usize]));
+                let number = InfoIdx(info);
+                cost.add(SizeCost::new(heap, number, &costs.infos[number.index()], &mut calls));
             }
             bucket.cost.add(cost);
             let weight = |cost: &SizeCost| cost.of(by).unsigned_abs();

@@ -2,12 +2,15 @@
 //! call sites and stacks it came from.
 //!
 //! [`NativeHeap`] is built once for a recording. [`NativeHeap::costs`] then replays the events of any stretch of
-//! time; the file is not read again. [`call_sites`], [`merged_stacks`], [`frame_tree`], [`caller_callee`], [`groups`]
-//! [`thread_costs`], [`size_buckets`] and [`lifetime_buckets`] group the costs, [`timeline`] follows them over time, [`stack_diffs`] compares two recordings,
-//! [`growth`] follows several.
+//! time; the file is not read again. Who asks for many stretches makes a [`RangeIndex`], which replays but a little.
+//! [`call_sites`], [`merged_stacks`], [`frame_tree`], [`caller_callee`], [`groups`], [`thread_costs`], [`size_buckets`],
+//! [`lifetime_buckets`] and [`realloc_sites`] group the costs, [`timeline`] follows them over time, [`stack_diffs`]
+//! compares two recordings, [`growth`] follows several, [`lost`] is what nothing pointed to at the exit.
 //!
 //! Where heaptrack has a number for something, this crate has the same number: the tests compare each stack's costs
 //! with `heaptrack_print`. Where heaptrack's number is doubtful, the true one stands beside it under another name.
+//!
+//! Of a sampled recording all costs are estimates, and have [`Variances`]; what a sample can't tell is absent.
 //!
 //! The crate reads and writes nothing, and formats nothing.
 
@@ -15,6 +18,7 @@ mod blame;
 mod callers;
 mod cost;
 mod diff;
+mod estimate;
 mod filter;
 mod frame_tree;
 mod frames;
@@ -23,8 +27,12 @@ mod growth;
 mod heap;
 mod histogram;
 mod lifetimes;
+mod lost;
 mod profile;
 mod profile_stacks;
+mod range_index;
+mod reallocs;
+mod replay;
 mod sites;
 mod stacks;
 mod suppressions;
@@ -37,6 +45,7 @@ pub use blame::{Blame, Blamed, CodeOwner, blame};
 pub use callers::{CallEdge, CallerCallee, FunctionCost, caller_callee};
 pub use cost::{Cost, Costs, Measure, StackCost, Totals};
 pub use diff::{CostDelta, Side, StackDiff, stack_diffs};
+pub use estimate::{Variance, Variances};
 pub use frame_tree::{Cut, Direction, FrameNode, FrameTree, Hidden, frame_tree};
 pub use frames::{FrameNo, FrameTable, Identity};
 pub use groups::{GroupCost, groups};
@@ -44,12 +53,16 @@ pub use growth::{NativeGrowth, SiteGrowth, growth, moments};
 pub use heap::{FrameView, NativeHeap};
 pub use histogram::{SizeBucket, SizeCost, SizeCount, Sizes, TopSite, histogram, size_buckets};
 pub use lifetimes::{LifetimeBucket, lifetime_buckets};
+pub use lost::{Lost, LostCost, LostStack, lost};
 pub use profile::profile;
 pub use profile_stacks::{ProfileStack, profile_stacks};
+pub use range_index::RangeIndex;
+pub use reallocs::{ReallocSite, realloc_sites};
 pub use sites::{CallSite, CallSites, call_sites};
 pub use stacks::{MergedStack, merged_stacks};
 pub use suppressions::{SuppressionHits, Suppressions, pattern_matches};
 pub use threads::{ThreadCost, ThreadCosts, thread_costs};
-pub use timeline::{SiteTimeline, Timeline, timeline};
+pub use timeline::{SiteTimeline, Timeline, TimelineVariance, timeline};
 pub use top_down::{CallNode, TopDown, top_down};
 pub use tree::{CallTree, TreeNode, bottom_up};
+pub use twinheap_trend::{Confidence, Pattern, Trend, Verdict};

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use twinheap_trace::{InfoIdx, IpId};
 
 use crate::cost::{Costs, InfoCost};
+use crate::estimate::{Rounding, Variance};
 use crate::heap::NativeHeap;
 
 /// Freed blocks of a lifetime.
@@ -17,6 +18,8 @@ pub struct LifetimeBucket {
     pub blocks: u64,
     /// Their bytes. It stops at the largest number.
     pub bytes: u64,
+    /// How exact the number of blocks is, if it is an estimate.
+    pub variance: Variance,
     /// A place of the call site that allocated most of them, and how many; absent in an empty bucket.
     pub top: Option<(IpId, u64)>,
 }
@@ -40,6 +43,14 @@ pub fn lifetime_buckets(
         .map(|(info, power, blocks)| (power.min(64), heap.site(place(info)).0, info, blocks))
         .collect();
     rows.sort_unstable();
+    let bucket = |power| LifetimeBucket {
+        ns: lifetimes_of(power),
+        blocks: 0,
+        bytes: 0,
+        variance: Variance::default(),
+        top: None,
+    };
+    let mut count = Rounding::default();
     let mut buckets: Vec<LifetimeBucket> = Vec::new();
     for power in rows.chunk_by(|a, b| a.0 == b.0) {
         // Nothing is between no tick of the clock and the first.
@@ -47,15 +58,20 @@ pub fn lifetime_buckets(
             && last > 0
             && last + 1 < power[0].0
         {
-            buckets.push(LifetimeBucket { ns: lifetimes_of(last + 1), blocks: 0, bytes: 0, top: None });
+            buckets.push(bucket(last + 1));
         }
-        let mut bucket = LifetimeBucket { ns: lifetimes_of(power[0].0), blocks: 0, bytes: 0, top: None };
+        let mut bucket = bucket(power[0].0);
         for site in power.chunk_by(|a, b| a.1 == b.1) {
-            let blocks = site.iter().map(|row| row.3).sum::<u64>();
+            let mut exact = 0.0;
             for &(_, _, info, blocks) in site {
-                bucket.bytes =
-                    bucket.bytes.saturating_add(heap.trace.infos.size(info).saturating_mul(blocks));
+                let bytes = heap.block_bytes()[info.index()].saturating_mul(blocks);
+                bucket.bytes = bucket.bytes.saturating_add(bytes);
+                exact += blocks as f64 * heap.weight(info);
+                if let Some(scale) = &heap.scale {
+                    bucket.variance += scale.calls(info, blocks);
+                }
             }
+            let blocks = count.count(exact);
             bucket.blocks += blocks;
             if bucket.top.is_none_or(|(_, most)| most < blocks) {
                 bucket.top = Some((place(site[0].2), blocks));

@@ -17,6 +17,10 @@ const SNAPSHOTS: u64 = 100;
 /// Blocks that live no longer than this count as short-lived, in microseconds: one tick of the clock.
 const SHORT_LIVED: f64 = 10_000.0;
 
+/// Parts of a block. What a block of a sample stands for is rounded to them, so that what was added for an allocation
+/// is taken off for its free.
+const PARTS: f64 = 1024.0;
+
 /// The columns in their order.
 const COLUMNS: [CostType; 10] = [
     CostType::Allocations,
@@ -37,10 +41,15 @@ const COLUMNS: [CostType; 10] = [
 /// Times are in microseconds; the recorder's clock ticks about every ten milliseconds. What is suppressed is not
 /// leaked. The series has up to a hundred snapshots and the peak.
 ///
+/// Of a sampled recording all numbers are estimates, and the period of the samples says so. Temporary allocations are
+/// absent then.
+///
 /// # Errors
 /// If the recording has more stacks than can be numbered.
 pub fn profile(heap: &NativeHeap, costs: &Costs, ms: Option<&Range<u64>>) -> Result<Profile, TooLarge> {
-    let mut builder = ProfileBuilder::new(&COLUMNS);
+    let columns: Vec<CostType> =
+        COLUMNS.into_iter().filter(|&cost| heap.has_temporary() || cost != CostType::Temporary).collect();
+    let mut builder = ProfileBuilder::new(&columns);
     let stack_of = stacks(heap, &costs.stacks, &mut builder)?;
     let lives = Lives::follow(heap, costs, ms);
     for (at, stack) in costs.stacks.iter().enumerate() {
@@ -48,18 +57,20 @@ pub fn profile(heap: &NativeHeap, costs: &Costs, ms: Option<&Range<u64>>) -> Res
         let cost = &stack.cost;
         // A suppressed leak is none.
         let live_blocks = if cost.leaked == 0 { 0 } else { life.live_blocks };
-        let values = [
-            count(cost.allocations),
-            count(cost.bytes),
-            live_blocks,
-            cost.leaked,
-            lives.peak[at].0,
-            cost.peak,
-            count(cost.temporary),
-            life.own_peak.0,
-            life.own_peak.1,
-            life.lifetime,
-        ];
+        let value = |column: &CostType| match column {
+            CostType::Allocations => count(cost.allocations),
+            CostType::AllocatedBytes => count(cost.bytes),
+            CostType::LiveBlocks => whole(live_blocks),
+            CostType::LiveBytes => cost.leaked,
+            CostType::PeakBlocks => whole(lives.peak[at].0),
+            CostType::PeakBytes => cost.peak,
+            CostType::Temporary => count(cost.temporary),
+            CostType::OwnPeakBlocks => whole(life.own_peak.0),
+            CostType::OwnPeakBytes => life.own_peak.1,
+            CostType::Lifetime => life.lifetime,
+            _ => 0,
+        };
+        let values: Vec<i64> = columns.iter().map(value).collect();
         if values.iter().any(|&value| value != 0) {
             builder.sample(stack_of[at], 0, &values);
         }
@@ -78,7 +89,7 @@ pub fn profile(heap: &NativeHeap, costs: &Costs, ms: Option<&Range<u64>>) -> Res
     let meta = &mut profile.meta;
     meta.command.clone_from(&heap.trace.command);
     meta.description = b"twinheap".to_vec();
-    meta.sampling_period = Some(1);
+    meta.sampling_period = Some(heap.sample_interval().unwrap_or(1));
     let end = ms.map_or(costs.total.runtime_ms, |ms| ms.end.min(costs.total.runtime_ms));
     meta.clock = Some(ProfileClock {
         unit: "µs".as_bytes().to_vec(),
@@ -96,6 +107,11 @@ fn micros(ms: u64) -> f64 {
 
 fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Parts of blocks as blocks.
+fn whole(parts: i64) -> i64 {
+    (parts as f64 / PARTS).round() as i64
 }
 
 /// Bytes by stack where there are any.
@@ -181,10 +197,13 @@ fn frames(heap: &NativeHeap, node: TraceId, builder: &mut ProfileBuilder) -> Vec
 /// What happened to a stack's blocks.
 #[derive(Clone, Copy, Default)]
 struct Life {
+    /// In [`PARTS`].
     live_blocks: i64,
     live_bytes: i64,
-    /// Blocks and bytes when it had the most bytes.
+    /// Blocks, in [`PARTS`], and bytes when it had the most bytes.
     own_peak: (i64, i64),
+    /// Times that its blocks were freed less those when they were allocated: milliseconds times [`PARTS`].
+    ages: i128,
     /// Microseconds that its blocks lived, all together.
     lifetime: i64,
 }
@@ -192,7 +211,7 @@ struct Life {
 /// A replay that follows stacks over time.
 struct Lives {
     stacks: Vec<Life>,
-    /// Blocks and bytes of each stack when all together had the most bytes.
+    /// Blocks, in [`PARTS`], and bytes of each stack when all together had the most bytes.
     peak: Vec<(i64, i64)>,
     snapshots: Vec<Snapshot>,
 }
@@ -220,6 +239,7 @@ impl Lives {
         let mut stamps = stamps.into_iter().peekable();
         let (mut live, mut now, mut next) = (0_i64, start, start.saturating_add(every));
         let mut is_peak_due = costs.total.cost.peak > 0;
+        let sizes = heap.block_bytes();
         trace.events.replay(events, |first, run| {
             for (at, event) in (first..).zip(run) {
                 while let Some(stamp) = stamps.next_if(|stamp| stamp.event <= at) {
@@ -232,10 +252,11 @@ impl Lives {
                 let info = event.info();
                 let life = &mut lives.stacks[heap.stack_of_info[info.index()] as usize];
                 let sign = if event.is_free() { -1 } else { 1 };
-                let size = trace.infos.size(info).cast_signed().wrapping_mul(sign);
-                life.live_blocks += sign;
+                let size = sizes[info.index()].cast_signed().wrapping_mul(sign);
+                let parts = sign * (heap.weight(info) * PARTS).round() as i64;
+                life.live_blocks = life.live_blocks.wrapping_add(parts);
                 life.live_bytes = life.live_bytes.wrapping_add(size);
-                life.lifetime = life.lifetime.wrapping_sub(sign * count(now).saturating_mul(1000));
+                life.ages -= i128::from(parts) * i128::from(now);
                 if life.live_bytes > life.own_peak.1 {
                     life.own_peak = (life.live_blocks, life.live_bytes);
                 }
@@ -251,9 +272,8 @@ impl Lives {
         // What was never freed lived to the end; what was freed but not allocated here came from before the start.
         let mut sum = 0;
         for life in &mut lives.stacks {
-            life.lifetime =
-                life.lifetime.wrapping_add(life.live_blocks.saturating_mul(count(end).saturating_mul(1000)));
-            life.lifetime = life.lifetime.max(0);
+            let ages = life.ages + i128::from(life.live_blocks) * i128::from(end);
+            life.lifetime = i64::try_from(ages.max(0) * 1000 / PARTS as i128).unwrap_or(i64::MAX);
             sum += u64::try_from(life.live_bytes).unwrap_or(0);
         }
         lives.snapshot(end, count(sum), Detail::Stacks);

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
-use twinheap_trace::Matching;
+use twinheap_trace::{InfoIdx, Matching};
 
 use crate::cost::{Cost, Costs, InfoCost, Measure};
+use crate::estimate::Rounding;
 use crate::heap::NativeHeap;
 
 /// What a thread costs.
@@ -68,6 +69,8 @@ struct Count<'a> {
     /// Position of each thread in `threads`.
     known: FxHashMap<u32, usize>,
     threads: Vec<ThreadCost>,
+    /// Calls of each of `threads` as estimated, if only a sample was recorded.
+    estimated: Vec<f64>,
     /// The info of the latest allocation of any thread; 0 after a free, as in [`NativeHeap::costs`].
     latest: u32,
 }
@@ -75,7 +78,8 @@ struct Count<'a> {
 impl<'a> Count<'a> {
     fn new(heap: &'a NativeHeap, costs: &'a Costs) -> Self {
         let owners = vec![Owner::Nobody; costs.infos.len()];
-        Count { heap, costs, owners, known: FxHashMap::default(), threads: Vec::new(), latest: 0 }
+        let known = FxHashMap::default();
+        Count { heap, costs, owners, known, threads: Vec::new(), estimated: Vec::new(), latest: 0 }
     }
 
     fn run(&mut self, events: Range<u64>, thread: u32) {
@@ -84,8 +88,11 @@ impl<'a> Count<'a> {
         }
         let trace = &self.heap.trace;
         let by_pointer = trace.matching == Matching::ByPointerInterpreted;
-        let cost = thread_cost(&mut self.threads, &mut self.known, thread);
+        let at = place_of(&mut self.threads, &mut self.known, thread);
+        self.estimated.resize(self.threads.len(), 0.0);
+        let (cost, estimated) = (&mut self.threads[at].cost, &mut self.estimated[at]);
         let (owners, latest) = (&mut self.owners, &mut self.latest);
+        let (sizes, scale) = (self.heap.block_bytes(), self.heap.scale.as_ref());
         trace.events.replay(events, |_, run| {
             for event in run {
                 let info = event.info();
@@ -101,7 +108,12 @@ impl<'a> Count<'a> {
                     continue;
                 }
                 cost.allocations += 1;
-                cost.bytes = cost.bytes.saturating_add(trace.infos.size(info));
+                cost.bytes = cost.bytes.saturating_add(sizes[info.index()]);
+                if let Some(scale) = scale {
+                    *estimated += scale.weight(info);
+                    cost.variance.allocations += scale.calls(info, 1);
+                    cost.variance.bytes += scale.spread(info, 1);
+                }
                 let owner = &mut owners[info.index()];
                 *owner = match *owner {
                     Owner::Nobody => Owner::Thread(thread),
@@ -114,14 +126,29 @@ impl<'a> Count<'a> {
 
     fn finish(mut self, by: Measure) -> ThreadCosts {
         let mut shared = Cost::default();
+        if !self.heap.has_temporary() {
+            let mut calls = Rounding::default();
+            for (thread, &estimated) in self.threads.iter_mut().zip(&self.estimated) {
+                thread.cost.allocations = calls.count(estimated);
+                (thread.cost.temporary, thread.cost.temporary_exact) = (0, 0);
+            }
+        }
         for (info, (owner, blocks)) in self.owners.iter().zip(&self.costs.infos).enumerate() {
-            let size = self.heap.trace.infos.sizes()[info].cast_signed();
+            let size = self.heap.block_bytes()[info].cast_signed();
             let cost = match *owner {
-                Owner::Thread(thread) => thread_cost(&mut self.threads, &mut self.known, thread),
+                Owner::Thread(thread) => {
+                    let at = place_of(&mut self.threads, &mut self.known, thread);
+                    &mut self.threads[at].cost
+                }
                 Owner::Nobody | Owner::Several => &mut shared,
             };
             cost.leaked = cost.leaked.wrapping_add(size.wrapping_mul(blocks.leaked));
             cost.peak = cost.peak.wrapping_add(size.wrapping_mul(blocks.peak));
+            if let Some(scale) = &self.heap.scale {
+                let number = InfoIdx(info as u32);
+                cost.variance.leaked += scale.spread(number, blocks.drawn.leaked);
+                cost.variance.peak += scale.spread(number, blocks.drawn.peak);
+            }
         }
         let mut threads = self.threads;
         threads.retain(|thread| thread.cost != Cost::default());
@@ -130,14 +157,11 @@ impl<'a> Count<'a> {
     }
 }
 
-fn thread_cost<'a>(
-    threads: &'a mut Vec<ThreadCost>,
-    known: &mut FxHashMap<u32, usize>,
-    thread: u32,
-) -> &'a mut Cost {
+/// Position of a thread in `threads`.
+fn place_of(threads: &mut Vec<ThreadCost>, known: &mut FxHashMap<u32, usize>, thread: u32) -> usize {
     let at = *known.entry(thread).or_insert(threads.len());
     if at == threads.len() {
         threads.push(ThreadCost { thread, cost: Cost::default() });
     }
-    &mut threads[at].cost
+    at
 }

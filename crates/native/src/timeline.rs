@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
-use twinheap_trace::{Event, IpId, Matching};
+use twinheap_trace::{IpId, Matching};
 
+use crate::estimate::{Rounding, Variance};
 use crate::heap::NativeHeap;
+use crate::replay::change;
 use crate::sites::CallSite;
 
 /// Numbers of equal stretches of time, as columns.
@@ -16,12 +18,24 @@ pub struct Timeline {
     pub live: Vec<i64>,
     /// Calls that allocate.
     pub allocations: Vec<u64>,
-    /// Calls whose block was freed before the next call, as [`crate::Cost::temporary`] counts them.
-    pub temporary: Vec<u64>,
+    /// Calls whose block was freed before the next call, as [`crate::Cost::temporary`] counts them; absent if only a
+    /// sample was recorded.
+    pub temporary: Option<Vec<u64>>,
+    /// How exact `live` and `allocations` are, if only a sample was recorded.
+    pub variance: Option<TimelineVariance>,
     /// The most resident memory in bytes; `None` without a sample in the stretch.
     pub rss: Vec<Option<u64>>,
     /// The call sites that were asked for.
     pub sites: Vec<SiteTimeline>,
+}
+
+/// How exact the numbers of a timeline are, as columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimelineVariance {
+    /// Of the bytes alive.
+    pub live: Vec<Variance>,
+    /// Of the calls.
+    pub allocations: Vec<Variance>,
 }
 
 /// A call site over time.
@@ -67,17 +81,31 @@ pub fn timeline(
         None => vec![true; heap.stacks.len()],
     };
     let is_kept = heap.stack_of_info.iter().map(|&stack| is_kept[stack as usize]).collect();
-    let mut run = Run { heap, is_kept, live: 0, latest: 0 };
+    let mut run = Run { heap, is_kept, live: 0, spread: 0.0, latest: 0 };
     // What was allocated before is alive too.
     run.stretch(0..events_until(heap, start));
-    let mut timeline = Timeline::default();
+    let mut timeline = Timeline {
+        temporary: heap.has_temporary().then(Vec::new),
+        variance: heap.sample_interval().map(|_| TimelineVariance::default()),
+        ..Timeline::default()
+    };
+    let mut calls = Rounding::default();
     let mut maxima = Vec::with_capacity(edges.len());
     for edge in edges.windows(2) {
         let events = events_until(heap, edge[0])..events_until(heap, edge[1]);
         let stretch = run.stretch(events);
         timeline.live.push(stretch.max_live);
-        timeline.allocations.push(stretch.allocations);
-        timeline.temporary.push(stretch.temporary);
+        match &mut timeline.variance {
+            Some(variance) => {
+                timeline.allocations.push(calls.count(stretch.estimated));
+                variance.live.push(Variance(stretch.spread_at_max.max(0.0)));
+                variance.allocations.push(stretch.variance);
+            }
+            None => timeline.allocations.push(stretch.allocations),
+        }
+        if let Some(temporary) = &mut timeline.temporary {
+            temporary.push(stretch.temporary);
+        }
         maxima.push(stretch.max_at);
         timeline.rss.push(rss(heap, edge[0]..edge[1]));
     }
@@ -117,6 +145,8 @@ struct Run<'a> {
     /// By info.
     is_kept: Vec<bool>,
     live: i64,
+    /// The variance of `live`.
+    spread: f64,
     /// The info of the latest allocation; 0 after a free, as in [`NativeHeap::costs`].
     latest: u32,
 }
@@ -127,15 +157,28 @@ struct Stretch {
     max_at: u64,
     allocations: u64,
     temporary: u64,
+    /// Calls as estimated from a sample, and how exact that is.
+    estimated: f64,
+    variance: Variance,
+    /// The variance of `max_live`.
+    spread_at_max: f64,
 }
 
 impl Run<'_> {
     fn stretch(&mut self, events: Range<u64>) -> Stretch {
         let trace = &self.heap.trace;
-        let (sizes, is_kept) = (trace.infos.sizes(), &self.is_kept);
+        let (sizes, scale, is_kept) = (self.heap.block_bytes(), self.heap.scale.as_ref(), &self.is_kept);
         let by_pointer = trace.matching == Matching::ByPointerInterpreted;
-        let mut stretch = Stretch { max_live: self.live, max_at: events.start, allocations: 0, temporary: 0 };
-        let (mut live, mut latest) = (self.live, self.latest);
+        let mut stretch = Stretch {
+            max_live: self.live,
+            max_at: events.start,
+            allocations: 0,
+            temporary: 0,
+            estimated: 0.0,
+            variance: Variance::default(),
+            spread_at_max: self.spread,
+        };
+        let (mut live, mut spread, mut latest) = (self.live, self.spread, self.latest);
         trace.events.replay(events, |first, run| {
             for (at, event) in run.iter().enumerate() {
                 let info = event.info().0;
@@ -143,7 +186,17 @@ impl Run<'_> {
                 if !is_kept[info as usize] {
                     continue;
                 }
-                live = live.wrapping_add(change(*event, sizes));
+                live = live.wrapping_add(change(event, sizes));
+                if let Some(scale) = scale {
+                    let Variance(of_block) = scale.spread(event.info(), 1);
+                    if event.is_free() {
+                        spread -= of_block;
+                    } else {
+                        spread += of_block;
+                        stretch.estimated += scale.weight(event.info());
+                        stretch.variance += scale.calls(event.info(), 1);
+                    }
+                }
                 if event.is_free() {
                     let is_temporary = if by_pointer { event.frees_latest() } else { before == info };
                     stretch.temporary += u64::from(is_temporary);
@@ -153,18 +206,13 @@ impl Run<'_> {
                 if live > stretch.max_live {
                     stretch.max_live = live;
                     stretch.max_at = first + at as u64 + 1;
+                    stretch.spread_at_max = spread;
                 }
             }
         });
-        (self.live, self.latest) = (live, latest);
+        (self.live, self.spread, self.latest) = (live, spread, latest);
         stretch
     }
-}
-
-/// What an event does to the bytes alive.
-fn change(event: Event, sizes: &[u64]) -> i64 {
-    let size = sizes[event.info().index()].cast_signed();
-    if event.is_free() { size.wrapping_neg() } else { size }
 }
 
 /// Bytes of each site alive after so many events, for each entry of `moments`, which rise.
@@ -186,7 +234,7 @@ fn live_of_sites(
         .iter()
         .map(|&stack| number_of_site[heap.site(heap.ip(heap.visible(stack))).0 as usize])
         .collect();
-    let sizes = heap.trace.infos.sizes();
+    let sizes = heap.block_bytes();
     // The last one is for all other sites.
     let mut live = vec![0_i64; sites.len() + 1];
     let empty = |site: &CallSite| SiteTimeline { ip: site.ip, live: Vec::with_capacity(moments.len()) };
@@ -197,7 +245,7 @@ fn live_of_sites(
             for event in run.iter().filter(|event| is_kept[event.info().index()]) {
                 let site = site_of_stack[heap.stack_of_info[event.info().index()] as usize];
                 let live = &mut live[site as usize];
-                *live = live.wrapping_add(change(*event, sizes));
+                *live = live.wrapping_add(change(event, sizes));
             }
         });
         done = moment;

@@ -134,6 +134,17 @@ fn within_one_recording_the_floor_counts() {
 }
 
 #[test]
+fn the_end_of_a_program_is_no_moment() {
+    // All is freed at exit, over a second.
+    let mut ticks: Vec<[u64; 3]> = (0..60).map(|tick| [10 * tick, 50, 0]).collect();
+    ticks.extend((0..10).map(|tick| [540 - 60 * tick, 50, 0]));
+    let heap = recording(&ticks);
+    let ends = moments(&heap, None, 6);
+    assert_eq!(ends.last(), Some(&5100));
+    assert_eq!(ends.len(), 5);
+}
+
+#[test]
 fn a_short_recording_has_fewer_moments() {
     assert!(moments(&recording(&[]), None, 6).len() <= 1);
     assert_eq!(moments(&recording(&[[1, 2, 3], [4, 5, 6]]), None, 6).len(), 2);

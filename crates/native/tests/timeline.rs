@@ -54,7 +54,8 @@ fn check_function(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize, fu
     assert!(count >= 1 && count <= buckets.max(1));
     assert_eq!(got.ms.len(), count + 1);
     assert!(got.ms.is_sorted());
-    for column in [got.allocations.len(), got.temporary.len(), got.rss.len()] {
+    let temporary = got.temporary.as_ref().unwrap();
+    for column in [got.allocations.len(), temporary.len(), got.rss.len()] {
         assert_eq!(column, count);
     }
     let mut events: Vec<Event> = Vec::new();
@@ -97,7 +98,7 @@ fn check_function(heap: &NativeHeap, ms: Option<&Range<u64>>, buckets: usize, fu
     }
     if ms.is_none() {
         assert_eq!(got.allocations.iter().sum::<u64>(), costs.sum().allocations);
-        assert_eq!(got.temporary.iter().sum::<u64>(), costs.sum().temporary);
+        assert_eq!(got.temporary.as_ref().unwrap().iter().sum::<u64>(), costs.sum().temporary);
     }
     if ms.is_none() && function.is_none() {
         assert_eq!(*got.live.iter().max().unwrap(), costs.total.cost.peak);

@@ -110,18 +110,17 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize, sp: u64, fp: u
     if function.is_null() {
         return boot::allocate(size, 16).cast();
     }
-    let thread = thread::recording();
+    let was_recording = thread::recording().is_some();
     // The old block is free as soon as the real function returns, and the clock must be read before that; yet only
     // its result tells whether it was freed at all.
-    let before = thread.map(|_| session::get().now());
+    let is_followed = was_recording && !block.is_null() && session::get().follows(block as u64);
+    let before = if is_followed { session::get().now() } else { 0 };
     // SAFETY: the real realloc.
     let new = unsafe { transmute::<*mut c_void, Realloc>(function)(block, size) };
     let was_freed = !new.is_null() || size == 0;
-    if let Some(before) = before
-        && let Some(thread) = thread::recording()
-    {
+    if was_recording && let Some(thread) = thread::recording() {
         let session = session::get();
-        if !block.is_null() && was_freed {
+        if is_followed && was_freed {
             thread.reallocation(session, block as u64, before, !new.is_null());
         }
         if !new.is_null() {

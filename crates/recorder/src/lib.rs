@@ -21,6 +21,7 @@
 
 mod boot;
 mod cfi;
+mod exit;
 mod expression;
 pub mod hooks;
 mod maps;
@@ -28,9 +29,11 @@ mod modules;
 mod real;
 mod rules;
 mod session;
+mod stacks;
 mod sys;
 mod thread;
 mod trail;
 mod walk;
 
+pub use exit::exiting;
 pub use session::{library_loaded, real_function};

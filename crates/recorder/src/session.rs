@@ -344,6 +344,11 @@ impl Session {
         self.header.lost_bytes.fetch_add(size, Ordering::Relaxed);
     }
 
+    #[cold]
+    pub(crate) fn lost_free(&self) {
+        self.header.lost_frees.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn descriptor(&self, chunk: u32) -> &'static Descriptor {
         let at = self.ring + DESCRIPTORS_AT + chunk as usize * size_of::<Descriptor>();
         // SAFETY: chunks' numbers come from the ring, and are checked where they are taken.
@@ -448,10 +453,16 @@ impl Session {
         self.filter(address).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// False if the block is surely none that was sampled.
+    /// Takes back what [`Session::mark_sampled`] noted.
+    #[cold]
+    pub(crate) fn unmark_sampled(&self, address: u64) {
+        self.filter(address).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// False if the block is surely none whose allocation was recorded.
     #[inline(always)]
-    pub(crate) fn may_be_sampled(&self, address: u64) -> bool {
-        self.filter(address).load(Ordering::Relaxed) != 0
+    pub(crate) fn follows(&self, address: u64) -> bool {
+        self.sample == 0 || self.filter(address).load(Ordering::Relaxed) != 0
     }
 
     #[inline(always)]
@@ -475,7 +486,7 @@ fn logarithm(value: f64) -> f64 {
 }
 
 /// The collector holds a lock on the ring as long as it lives, in whatever namespace it is.
-fn is_collector_alive() -> bool {
+pub(crate) fn is_collector_alive() -> bool {
     open_ring(RING_NUMBER.load(Ordering::Relaxed)).is_some_and(|file| file.is_locked())
 }
 

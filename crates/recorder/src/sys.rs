@@ -161,6 +161,15 @@ pub(crate) fn has_invariant_tsc() -> bool {
     __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & 1 << 8 != 0
 }
 
+/// The stack that the thread has for signal handlers: its first address and its end.
+pub(crate) fn alternate_stack() -> Option<(u64, u64)> {
+    let mut stack = libc::stack_t { ss_sp: core::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: the kernel writes one `stack_t`.
+    let result = unsafe { call(libc::SYS_sigaltstack, [0, (&raw mut stack) as usize, 0, 0, 0, 0]) };
+    let is_there = result == 0 && stack.ss_flags & libc::SS_DISABLE == 0;
+    is_there.then(|| (stack.ss_sp as u64, (stack.ss_sp as u64).saturating_add(stack.ss_size as u64)))
+}
+
 /// The thread control block, where glibc's stacks end.
 #[inline]
 pub(crate) fn thread_pointer() -> u64 {
@@ -168,4 +177,28 @@ pub(crate) fn thread_pointer() -> u64 {
     // SAFETY: the first word of the block is its own address, by the ABI for thread-local storage.
     unsafe { asm!("mov {}, qword ptr fs:[0]", out(reg) pointer, options(nostack, readonly, pure)) };
     pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_for_handlers_is_known_as_long_as_there_is_one() {
+        // A thread of its own: the test harness has such a stack itself.
+        let check = || {
+            let mut room = vec![0u8; 1 << 16];
+            let low = room.as_mut_ptr() as u64;
+            let mut stack =
+                libc::stack_t { ss_sp: room.as_mut_ptr().cast(), ss_flags: 0, ss_size: room.len() };
+            // SAFETY: the room outlives its use.
+            assert_eq!(unsafe { libc::sigaltstack(&raw const stack, core::ptr::null_mut()) }, 0);
+            assert_eq!(alternate_stack(), Some((low, low + (1 << 16))));
+            stack.ss_flags = libc::SS_DISABLE;
+            // SAFETY: as above.
+            assert_eq!(unsafe { libc::sigaltstack(&raw const stack, core::ptr::null_mut()) }, 0);
+            assert_eq!(alternate_stack(), None);
+        };
+        std::thread::spawn(check).join().expect("the thread ends");
+    }
 }

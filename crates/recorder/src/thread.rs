@@ -8,6 +8,7 @@ use twinheap_wire::{CHUNK, CHUNK_FULL, record};
 use crate::modules::{self, Found};
 use crate::rules::RuleCache;
 use crate::session::{self, Session};
+use crate::stacks::{Bounds, Known};
 use crate::sys;
 use crate::trail::Trail;
 use crate::walk::{self, Registers};
@@ -65,9 +66,6 @@ pub(crate) fn set_busy(busy: bool) -> bool {
     before != 0
 }
 
-/// Stacks that a thread knows by their hash.
-const STACKS: usize = 16 << 10;
-const STACK_BITS: u32 = 14;
 /// A position in no chunk, of a thread that got none. What is reserved from here on fails, and touches nothing.
 const NOWHERE: u64 = !(CHUNK as u64 - 1);
 
@@ -87,8 +85,7 @@ pub(crate) struct Thread {
     until_sample: i64,
     random: u64,
     /// The mapping that the stack is in.
-    pub(crate) stack_low: u64,
-    pub(crate) stack_high: u64,
+    pub(crate) stack: Bounds,
     /// [`modules::generation`] that the caches are of.
     generation: u32,
     /// 1 while a chunk is changed or a stack is written.
@@ -97,8 +94,7 @@ pub(crate) struct Thread {
     sequence: u32,
     tid: u32,
     next_state: *mut Thread,
-    hashes: [u64; STACKS],
-    ids: [u32; STACKS],
+    stacks: Known,
     pub(crate) rules: RuleCache,
     pub(crate) trail: Trail,
     /// 1 while the scratch room is in use. A handler that comes in between has to do without.
@@ -110,6 +106,12 @@ pub(crate) struct Thread {
 /// after all its destructors ran, so that nothing but the thread's end tells that it is over.
 static STATES: AtomicPtr<Thread> = AtomicPtr::new(core::ptr::null_mut());
 static STATE_COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Address of the first of all states, bytes of each, and the offset in it of the next one's address.
+pub(crate) fn states() -> (u64, u64, u64) {
+    let (size, next) = (size_of::<Thread>(), core::mem::offset_of!(Thread, next_state));
+    (STATES.load(Ordering::Acquire) as u64, size as u64, next as u64)
+}
 
 /// The state of a thread that records; `None` if this one doesn't.
 #[inline(always)]
@@ -164,7 +166,7 @@ impl Thread {
         thread.generation = modules::generation();
         thread.random = sys::tsc() ^ u64::from(tid) << 32 | 1;
         thread.until_sample = session.next_sample(&mut thread.random);
-        (thread.stack_low, thread.stack_high) = (0, 0);
+        thread.stack.forget();
         thread.is_changing.store(0, Ordering::Relaxed);
         thread.is_scratch_taken.store(0, Ordering::Relaxed);
         if is_used {
@@ -195,7 +197,7 @@ impl Thread {
     }
 
     fn forget_stacks(&mut self) {
-        self.hashes.fill(0);
+        self.stacks.clear();
         self.rules.clear();
         self.trail.clear();
     }
@@ -215,6 +217,14 @@ impl Thread {
             return Some(position as *mut u64);
         }
         self.next_chunk(position, words).then(|| self.reserve_again(words))?
+    }
+
+    /// As [`Thread::reserve`], for an event; and its time, which is that of the chunk's start if one has just begun.
+    #[inline(always)]
+    fn reserve_event(&mut self, words: usize, ticks: u64) -> Option<(*mut u64, u64)> {
+        let base = self.base;
+        let at = self.reserve(words)?;
+        Some((at, if self.base == base { ticks } else { 0 }))
     }
 
     #[cold]
@@ -286,6 +296,7 @@ impl Thread {
         }
     }
 
+    /// The time of an event that happens now.
     #[inline(always)]
     fn ticks(&mut self, session: &Session) -> u64 {
         let now = session.now();
@@ -321,41 +332,48 @@ impl Thread {
             self.write(record::number(record::SIZE, size));
             word = record::LARGE;
         }
-        match self.reserve(2) {
+        match self.reserve_event(2, ticks) {
             // SAFETY: two words are reserved; the first makes them visible.
-            Some(at) => unsafe {
+            Some((at, ticks)) => unsafe {
                 at.add(1).write(u64::from(stack) << 32 | u64::from(word));
                 publish(at, record::event(record::ALLOC, ticks, address));
             },
-            None => session.lost_allocation(size),
+            None => {
+                session.lost_allocation(size);
+                if session.sample != 0 {
+                    // Its free has nothing to be matched with.
+                    session.unmark_sampled(address);
+                }
+            }
         }
     }
 
     /// Records a free, before the block is really freed: its address may belong to somebody else right afterwards.
     #[inline(always)]
     pub(crate) fn free(&mut self, session: &Session, address: u64) {
-        if session.sample != 0 && !session.may_be_sampled(address) {
+        if !session.follows(address) {
             return;
         }
         let ticks = self.ticks(session);
-        if !self.write(record::event(record::FREE, ticks, address)) {
-            session.header.lost_frees.fetch_add(1, Ordering::Relaxed);
+        match self.reserve_event(1, ticks) {
+            // SAFETY: a word is reserved.
+            Some((at, ticks)) => unsafe { publish(at, record::event(record::FREE, ticks, address)) },
+            None => session.lost_free(),
         }
     }
 
-    /// Records the free within a realloc, `before` being the clock when the old block was still the caller's. If
-    /// there is a new block, its allocation follows.
+    /// Records the free within a realloc of a block that the session follows, `before` being the clock when it was still
+    /// the caller's. If there is a new block, its allocation follows.
     #[inline(always)]
     pub(crate) fn reallocation(&mut self, session: &Session, address: u64, before: u64, has_new: bool) {
-        if session.sample != 0 && !session.may_be_sampled(address) {
-            return;
-        }
         // The clock is read again, since an interval too long for the record's bits has to be told first.
         let now = self.ticks(session);
         let ticks = (before.saturating_sub(self.base) >> record::TICK).min(now);
         let kind = if has_new { record::REALLOC } else { record::FREE };
-        if !self.write(record::event(kind, ticks, address)) {
-            session.header.lost_frees.fetch_add(1, Ordering::Relaxed);
+        match self.reserve_event(1, ticks) {
+            // SAFETY: a word is reserved.
+            Some((at, ticks)) => unsafe { publish(at, record::event(kind, ticks, address)) },
+            None => session.lost_free(),
         }
     }
 
@@ -412,29 +430,23 @@ impl Thread {
             self.generation = modules::generation();
             self.forget_stacks();
         }
-        let frames = session.frames;
         // Two halves in turn, since each multiplication waits for the one before.
         let (mut even, mut odd) = (0x9E37_79B9_7F4A_7C15u64, 0);
-        walk::walk_again(self, caller, frames, |pc| {
+        walk::walk_again(self, caller, session.frames, |pc| {
             (even, odd) = (odd, (even ^ pc).wrapping_mul(0xff51_afd7_ed55_8ccd));
         });
         let mut hash = even ^ odd.rotate_left(32);
-        hash ^= hash >> 32;
-        hash = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let slot = (hash >> (64 - STACK_BITS)) as usize;
-        // SAFETY: the slot is below the table's size, by its shift.
-        unsafe {
-            if *self.hashes.get_unchecked(slot) == hash {
-                return *self.ids.get_unchecked(slot);
-            }
+        hash = (hash ^ hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        match self.stacks.get(hash) {
+            Some(number) => number,
+            None => self.new_stack(session, caller, hash),
         }
-        self.new_stack(session, caller, hash, slot)
     }
 
     /// Writes the stack's frames and gives it a number.
     #[cold]
     #[inline(never)]
-    fn new_stack(&mut self, session: &Session, caller: Registers, hash: u64, slot: usize) -> u32 {
+    fn new_stack(&mut self, session: &Session, caller: Registers, hash: u64) -> u32 {
         let frames = session.frames;
         let mut count = 0usize;
         walk::walk(self, caller, frames, |_| count += 1);
@@ -450,11 +462,7 @@ impl Thread {
         });
         // SAFETY: reserved. A walk that came out shorter, since a module was unloaded meanwhile, leaves zeros.
         unsafe { publish(at, record::number(record::STACK, (count as u64) << 32 | u64::from(number))) };
-        if let (Some(known), Some(id)) = (self.hashes.get_mut(slot), self.ids.get_mut(slot)) {
-            // The number first: a handler that comes between finds a stack of another hash.
-            *id = number;
-            *known = hash;
-        }
+        self.stacks.put(hash, number);
         number
     }
 

@@ -116,12 +116,10 @@ enum Step {
 #[inline(always)]
 fn first(thread: &mut Thread, caller: Registers) -> (Frame, u64) {
     let Registers { stack_pointer: sp, frame_pointer: fp } = caller;
-    if sp < thread.stack_low || sp >= thread.stack_high {
-        find_stack(thread, sp);
-    }
+    let high = thread.stack.end_of(sp).unwrap_or_else(|| find_stack(thread, sp));
     // SAFETY: the return address of the call that brought us here.
     let pc = unsafe { read(sp) };
-    (Frame { sp: sp + 8, fp, pc, loaded_from: 0 }, thread.stack_high)
+    (Frame { sp: sp + 8, fp, pc, loaded_from: 0 }, high)
 }
 
 /// Goes on to the caller's frame; `None` where the stack ends.
@@ -168,9 +166,8 @@ fn step(thread: &mut Thread, frame: &mut Frame, stack_high: &mut u64) -> Option<
                 }
             };
             // The handler may have had a stack of its own.
-            if frame.sp < thread.stack_low || frame.sp >= thread.stack_high {
-                find_stack(thread, frame.sp);
-                *stack_high = thread.stack_high;
+            if frame.sp < sp || frame.sp >= high {
+                *stack_high = thread.stack.end_of(frame.sp).unwrap_or_else(|| find_stack(thread, frame.sp));
                 if frame.sp >= *stack_high {
                     return None;
                 }
@@ -211,18 +208,28 @@ unsafe fn read(address: u64) -> u64 {
     unsafe { (address as *const u64).read_unaligned() }
 }
 
-/// Finds the mapping that a stack pointer is in: the thread's own stack, or one that the program made for signal
-/// handlers or coroutines.
+/// Finds the mapping that a stack pointer is in, and where it ends: the thread's own stack, one for signal handlers,
+/// or another that the program made.
 #[cold]
 #[inline(never)]
-fn find_stack(thread: &mut Thread, sp: u64) {
-    let mut bounds = (sp, sp + 8);
+fn find_stack(thread: &mut Thread, sp: u64) -> u64 {
+    if let Some(high) = thread.stack.come_home(sp) {
+        return high;
+    }
+    let alternate = sys::alternate_stack().filter(|(low, high)| (*low..*high).contains(&sp));
+    if let Some((low, high)) = alternate {
+        thread.stack.set(low, high);
+        return high;
+    }
+    let (mut low, mut high) = (sp, sp + 8);
+    let mut is_main = false;
     // Without room for lines this walk ends at its first frame, and the next one looks again.
     if let Some(scratch) = thread.take_scratch() {
         if let Some(mut lines) = Lines::open(scratch) {
             while let Some(mapping) = lines.next() {
                 if (mapping.start..mapping.end).contains(&sp) {
-                    bounds = (mapping.start, mapping.end);
+                    (low, high) = (mapping.start, mapping.end);
+                    is_main = mapping.path == b"[stack]";
                     break;
                 }
             }
@@ -232,8 +239,13 @@ fn find_stack(thread: &mut Thread, sp: u64) {
     // glibc keeps a thread's control block at the end of its stack; what the kernel joined to the mapping behind it is
     // somebody else's.
     let block = sys::thread_pointer();
-    if sp < block && block < bounds.1 {
-        bounds.1 = block;
+    let is_threads = sp < block && block < high;
+    if is_threads {
+        high = block;
     }
-    (thread.stack_low, thread.stack_high) = bounds;
+    if is_main || is_threads {
+        thread.stack.set_home(low, high);
+    }
+    thread.stack.set(low, high);
+    high
 }

@@ -22,7 +22,7 @@ struct PathDocument<'a> {
 }
 
 #[derive(Serialize)]
-struct StepJson {
+pub(crate) struct StepJson {
     #[serde(flatten)]
     node: NodeJson,
     /// How the node before refers to this one; missing for the root.
@@ -44,16 +44,18 @@ pub fn path_json<'a>(
         file,
         id: describer.heap.snapshot.id(node),
         reachable: path.is_some(),
-        nodes: path
-            .unwrap_or_default()
-            .iter()
-            .map(|step| StepJson {
-                node: describer.node_json(step.node),
-                edge: step.edge.map(|edge| describer.edge_json(edge)),
-            })
-            .collect(),
+        nodes: steps_json(describer, path.unwrap_or_default()),
         warnings,
     }
+}
+
+/// The steps of a path, first step first.
+pub(crate) fn steps_json(describer: &Describer<'_>, path: &[Step]) -> Vec<StepJson> {
+    let step = |step: &Step| StepJson {
+        node: describer.node_json(step.node),
+        edge: step.edge.map(|edge| describer.edge_json(edge)),
+    };
+    path.iter().map(step).collect()
 }
 
 /// A path longer than this is shown with its middle left out: linked lists have paths of a million steps.

@@ -23,8 +23,8 @@ pub struct Options {
     /// Folders with debug files, looked through before `/usr/lib/debug`. Files may lie in them directly, or as they
     /// lie there: by build id, or under the path of what they belong to.
     pub debug_paths: Vec<PathBuf>,
-    /// The folder in which `debuginfod`'s clients keep what they were sent; `None` to leave it alone. Nothing is ever
-    /// fetched.
+    /// The folder in which `debuginfod`'s clients keep what they were sent; `None` to leave it alone. Files are asked for
+    /// there last, and one that is not there may be fetched by whoever opens it.
     pub debuginfod_cache: Option<PathBuf>,
 }
 

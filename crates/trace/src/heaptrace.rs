@@ -43,6 +43,7 @@
 //! | 10 INDEX | of each EVENTS segment the differences of offset, first event, nanoseconds and live bytes at its start |
 //! | 11 THREADS | thread, kernel's number, bytes of its name |
 //! | 12 MAPS | u8 operation, difference of nanoseconds, of address, length, stack |
+//! | 16 LOST | of each live block that nothing points to: difference of allocation, u8: 1 if only other lost blocks point to it |
 //! | 127 TAIL | stored as it is: u64 offset of the INDEX segment |
 //!
 //! | group of DEFS | first column | second column |

@@ -42,14 +42,15 @@ pub use formats::{
 };
 pub use heaptrace::is_heaptrace;
 pub use ids::{FrameId, InfoIdx, IpId, ModuleNo, StackId, StringId, ThreadNo, TraceId};
-pub use lifetimes::{Lifetimes, ReallocChains};
+pub use lifetimes::{Lifetimes, ReallocChain, ReallocChains};
 pub use parser::{Parsed, Parser};
 pub use profile::{
     CostType, Detail, Frames, Mapping, Profile, ProfileBuilder, ProfileClock, ProfileFrame, ProfileMeta,
     Samples, Snapshot, Stacks, TooLarge,
 };
 pub use recording::{
-    Culled, LiveBlock, LoadSegment, MapEvent, MapKind, MapOp, MemorySample, Module, Recording, Thread,
+    Culled, LiveBlock, LoadSegment, LostBlock, MapEvent, MapKind, MapOp, MemorySample, Module, Recording,
+    Thread,
 };
 pub use sniff::is_heaptrack;
 pub use strings::Strings;

@@ -40,16 +40,34 @@ impl Lifetimes {
     }
 }
 
-/// How often blocks were reallocated, one after the other, before they were freed or the recording ended: rows of
-/// the last block's info, reallocations, and how many such chains there were. Blocks that never were are not in it.
+/// Blocks that came out of reallocations, in order of info and with each info once. Blocks that never were reallocated
+/// are not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReallocChains(Vec<(InfoIdx, u32, u64)>);
+pub struct ReallocChains(Vec<ReallocChain>);
 
 impl ReallocChains {
-    /// The rows, in order of info and reallocations.
-    pub fn rows(&self) -> &[(InfoIdx, u32, u64)] {
+    /// The rows.
+    pub fn rows(&self) -> &[ReallocChain] {
         &self.0
     }
+}
+
+/// Reallocations one after the other, from a block that something else allocated to one that was freed, or was alive
+/// when the recording ended: all that ended with blocks of one size and stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReallocChain {
+    /// Size and stack of the last block.
+    pub info: InfoIdx,
+    /// How many such chains there were.
+    pub chains: u64,
+    /// Reallocations in all of them.
+    pub reallocations: u64,
+    /// Reallocations in the longest one.
+    pub longest: u32,
+    /// Bytes of the first blocks.
+    pub first_bytes: u64,
+    /// Bytes that were copied, if each reallocation moved its block: the smaller of old and new size.
+    pub copied_bytes: u64,
 }
 
 /// Lifetimes, counted.
@@ -126,43 +144,68 @@ impl LifetimeCounts {
     }
 }
 
+/// A chain that goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Chain {
+    length: u32,
+    /// Bytes of its first block and of its latest.
+    first: u64,
+    latest: u64,
+    copied: u64,
+}
+
+impl Chain {
+    /// One that begins with a block of `size` bytes.
+    pub(crate) fn of(size: u64) -> Self {
+        Chain { length: 0, first: size, latest: size, copied: 0 }
+    }
+
+    /// The chain with one more block.
+    pub(crate) fn and(self, size: u64) -> Self {
+        let copied = self.copied.saturating_add(self.latest.min(size));
+        Chain { length: self.length.saturating_add(1), latest: size, copied, ..self }
+    }
+}
+
 /// Chains of reallocations, counted.
 #[derive(Default)]
 pub(crate) struct ChainCounts {
-    /// How many reallocations led to a live block, by the number of its allocation.
-    live: FxHashMap<u64, u32>,
-    /// Chains that ended, by info of the last block and length.
-    ended: FxHashMap<(InfoIdx, u32), u64>,
+    /// The chain that led to a live block, by the number of its allocation.
+    live: FxHashMap<u64, Chain>,
+    /// Chains that ended, by info of the last block.
+    ended: FxHashMap<InfoIdx, ReallocChain>,
 }
 
 impl ChainCounts {
-    /// A block that came out of as many reallocations.
-    pub(crate) fn begin(&mut self, allocation: u64, length: u32) {
-        self.live.insert(allocation, length);
+    /// A block that came out of reallocations.
+    pub(crate) fn begin(&mut self, allocation: u64, chain: Chain) {
+        self.live.insert(allocation, chain);
     }
 
-    /// How many led to a block that a realloc frees.
-    pub(crate) fn take(&mut self, allocation: u64) -> u32 {
-        self.live.remove(&allocation).unwrap_or(0)
+    /// The chain that led to a block which is freed, if there is one.
+    pub(crate) fn take(&mut self, allocation: u64) -> Option<Chain> {
+        self.live.remove(&allocation)
     }
 
-    /// A chain whose block is gone.
-    pub(crate) fn end_with(&mut self, info: InfoIdx, length: u32) {
-        if length > 0 {
-            *self.ended.entry((info, length)).or_insert(0) += 1;
-        }
+    /// A chain whose last block is gone.
+    pub(crate) fn end_with(&mut self, info: InfoIdx, chain: Chain) {
+        let row = self.ended.entry(info).or_insert(ReallocChain { info, ..ReallocChain::default() });
+        row.chains += 1;
+        row.reallocations += u64::from(chain.length);
+        row.longest = row.longest.max(chain.length);
+        row.first_bytes = row.first_bytes.saturating_add(chain.first);
+        row.copied_bytes = row.copied_bytes.saturating_add(chain.copied);
     }
 
     /// Ends the chains of what is alive; `info_of` knows the info of a live block.
     pub(crate) fn finish(mut self, info_of: impl Fn(u64) -> Option<u32>) -> ReallocChains {
-        for (allocation, length) in std::mem::take(&mut self.live) {
+        for (allocation, chain) in std::mem::take(&mut self.live) {
             if let Some(info) = info_of(allocation) {
-                self.end_with(InfoIdx(info), length);
+                self.end_with(InfoIdx(info), chain);
             }
         }
-        let mut rows: Vec<(InfoIdx, u32, u64)> =
-            self.ended.into_iter().map(|((info, length), chains)| (info, length, chains)).collect();
-        rows.sort_unstable();
+        let mut rows: Vec<ReallocChain> = self.ended.into_values().collect();
+        rows.sort_unstable_by_key(|row| row.info);
         ReallocChains(rows)
     }
 }
@@ -201,13 +244,21 @@ mod tests {
     #[test]
     fn a_chain_counts_when_its_last_block_is_gone() {
         let mut chains = ChainCounts::default();
-        chains.begin(7, 3);
-        chains.begin(9, 1);
-        for freed in [7, 8] {
-            let length = chains.take(freed);
-            chains.end_with(InfoIdx(4), length);
-        }
+        chains.begin(7, Chain::of(10).and(20).and(40).and(5));
+        chains.begin(9, Chain::of(8).and(16));
+        assert_eq!(chains.take(8), None);
+        let chain = chains.take(7).expect("it began");
+        chains.end_with(InfoIdx(4), chain);
+        chains.end_with(InfoIdx(4), Chain::of(1).and(2));
         let alive = |allocation| (allocation == 9).then_some(2);
-        assert_eq!(chains.finish(alive).rows(), [(InfoIdx(2), 1, 1), (InfoIdx(4), 3, 1)]);
+        let row = |info, chains, reallocations, longest, first_bytes, copied_bytes| ReallocChain {
+            info: InfoIdx(info),
+            chains,
+            reallocations,
+            longest,
+            first_bytes,
+            copied_bytes,
+        };
+        assert_eq!(chains.finish(alive).rows(), [row(2, 1, 1, 1, 8, 8), row(4, 2, 4, 3, 11, 36)]);
     }
 }

@@ -28,6 +28,8 @@ pub struct Recording {
     pub maps: Vec<MapEvent>,
     /// Blocks that were alive at the end, if the file lists them.
     pub live: Option<Vec<LiveBlock>>,
+    /// Those of them that nothing pointed to when the process exited, if somebody looked.
+    pub lost: Option<Vec<LostBlock>>,
     /// Blocks that were left out because they lived too short, by info.
     pub culled: Vec<Culled>,
     /// How long blocks lived.
@@ -133,6 +135,17 @@ pub struct LiveBlock {
     pub info: InfoIdx,
     /// Its address.
     pub address: u64,
+}
+
+/// A block that was alive at the process's exit, and that the process could not reach any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostBlock {
+    /// Number of its allocation, from 0.
+    pub allocation: u64,
+    /// Its size and stack.
+    pub info: InfoIdx,
+    /// True if another lost block points to it: whoever frees that one properly frees this one too.
+    pub is_indirect: bool,
 }
 
 /// Blocks that have no events since they lived too short.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::events::Events;
 use crate::ids::{InfoIdx, IpId, StringId, TraceId};
-use crate::recording::Recording;
+use crate::recording::{Culled, Recording};
 use crate::strings::Strings;
 
 /// How the file told which allocation a free belongs to.
@@ -389,6 +389,32 @@ pub struct RssSample {
 }
 
 impl Trace {
+    /// Blocks of `size` bytes that one stands for: 1, or more if only a sample was recorded, see
+    /// [`Trace::sample_bytes`]. Blocks of no bytes are never drawn; if there is one, nobody knows what it stands for.
+    pub fn sample_weight(&self, size: u64) -> f64 {
+        match self.sample_bytes {
+            Some(interval) if interval > 0 && size > 0 => -1.0 / (-(size as f64) / interval as f64).exp_m1(),
+            _ => 1.0,
+        }
+    }
+
+    /// Blocks that were left out since they lived too short, and their bytes: counted, or estimated from a sample. `None`
+    /// if none was to be left out.
+    pub fn culled(&self) -> Option<(u64, u64)> {
+        let recording = self.recording.as_ref()?;
+        recording.meta.min_lifetime_ns?;
+        let sum = |number: fn(&Culled) -> u64| -> u64 {
+            let scaled = |culled: &Culled| match self.sample_bytes {
+                Some(_) => {
+                    (number(culled) as f64 * self.sample_weight(self.infos.size(culled.info))).round() as u64
+                }
+                None => number(culled),
+            };
+            recording.culled.iter().map(scaled).fold(0, u64::saturating_add)
+        };
+        Some((sum(|culled| culled.allocations), sum(|culled| culled.bytes)))
+    }
+
     /// Gives back the room that growing columns hold in reserve.
     pub(crate) fn shrink(&mut self) {
         self.strings.shrink();

@@ -44,7 +44,7 @@ pub fn trend(series: &[u64]) -> Trend {
     }
     // How far it falls back: the ups and downs of a working set.
     let fallback: f64 = steps.iter().filter(|&&step| is_down(step)).map(|step| -step).sum();
-    if fallback > 0.0 && (rise < fallback || slope <= 0.0) {
+    if fallback > 0.0 && (rise < 2.0 * fallback || slope <= 0.0) {
         return Trend { pattern: None, slope, confidence: Confidence::Medium };
     }
     let last_step = steps[steps.len() - 1];

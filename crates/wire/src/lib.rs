@@ -15,7 +15,7 @@ pub mod record;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The first word of a ring, "TWHRING" and the layout's version. Written last: a ring without it is not ready.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TWHRING\x01");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TWHRING\x02");
 
 /// The environment variable that names the ring; children of a process that is followed look for theirs beside it.
 pub const VARIABLE: &str = "TWINHEAP_RING";
@@ -37,8 +37,9 @@ pub const MAX_CHUNKS: usize = 4096;
 /// Frames of a stack at most; the longest record must fit behind [`CHUNK_FULL`].
 pub const MAX_FRAMES: usize = 1024;
 
-/// Slots of the filter that tells which addresses may be sampled blocks.
-pub const FILTER: usize = 128 << 10;
+/// Slots of the filter that tells which addresses may be sampled blocks. Each free looks into it: 64 KiB are no burden
+/// for the second-level cache, and a heap of 100 MB with a sample every 512 KB fills less than one slot of a hundred.
+pub const FILTER: usize = 32 << 10;
 
 /// Offset of the [`Descriptor`]s in the ring.
 pub const DESCRIPTORS_AT: usize = 4096;
@@ -74,6 +75,14 @@ pub struct Header {
     pub clock: AtomicU32,
     /// Nonzero: the recorder could not do something, see [`trouble`].
     pub trouble: AtomicU32,
+    /// Whether the process's memory is looked at when it exits, see [`leak_check`]; a futex.
+    pub leak_check: AtomicU32,
+    /// Where the recorder keeps what it knows of the first thread, for that look: pointers in there are no program's.
+    pub states: AtomicU64,
+    /// Bytes of that, for each thread.
+    pub state_size: AtomicU64,
+    /// Offset in it of the next thread's address; 0 ends the list.
+    pub state_next: AtomicU64,
     /// The clock's value when recording began.
     pub clock_start: AtomicU64,
     /// `CLOCK_MONOTONIC` at the same moment, in nanoseconds.
@@ -144,6 +153,20 @@ pub mod policy {
     pub const DROP: u32 = 1;
 }
 
+/// How the look at the process's memory stands, by which lost blocks are found.
+pub mod leak_check {
+    /// Nobody wants it.
+    pub const OFF: u32 = 0;
+    /// The collector wants it.
+    pub const WANTED: u32 = 1;
+    /// The process exits, and waits for the collector.
+    pub const WAITING: u32 = 2;
+    /// The collector looks.
+    pub const LOOKING: u32 = 3;
+    /// It has been done, or given up.
+    pub const DONE: u32 = 4;
+}
+
 /// How events are timed.
 pub mod clock {
     /// The processor's time stamp counter.
@@ -165,9 +188,9 @@ pub mod trouble {
 /// The slot of an address in the filter of sampled blocks.
 #[inline]
 pub const fn filter_slot(address: u64) -> usize {
-    ((address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - 17)) as usize
+    ((address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - 15)) as usize
 }
 
 const _: () = assert!(size_of::<Header>() <= DESCRIPTORS_AT);
-const _: () = assert!(FILTER == 1 << 17);
+const _: () = assert!(FILTER == 1 << 15);
 const _: () = assert!(record::STACK_HEAD + 8 * MAX_FRAMES + 2048 <= CHUNK - CHUNK_FULL);

@@ -6,7 +6,8 @@ import type { Route } from "./route";
 export interface Cost {
   bytes: number;
   allocations: number;
-  temporary: number;
+  /** Not known of a sample. */
+  temporary: number | null;
   peak: number;
   leaked: number;
 }
@@ -26,7 +27,7 @@ export interface NativeSummary {
   runtime: number;
   allocations: number;
   allocated_bytes: number;
-  temporary: number;
+  temporary: number | null;
   temporary_exact: number | null;
   peak_bytes: number;
   peak_time: number;
@@ -35,7 +36,7 @@ export interface NativeSummary {
   peak_rss: number | null;
   attached: boolean;
   suppressions: { pattern: string; stacks: number; leaked_bytes: number }[];
-  stacks: Record<By, (Cost & { frames: Frame[] })[]>;
+  stacks: Record<By, (Cost & { frames: Frame[] })[] | null>;
   warnings: string[];
 }
 
@@ -67,7 +68,7 @@ export interface Timeline {
   end: number;
   live_bytes: number[];
   allocations: number[];
-  temporary: number[];
+  temporary: number[] | null;
   rss: (number | null)[];
   sites: { frames: Frame[]; live_bytes: number[] }[];
 }
@@ -100,7 +101,8 @@ export function byOf(route: Route): By {
 }
 
 /** A number of a cost, in its unit. */
-export function costText(by: By, value: number): string {
+export function costText(by: By, value: number | null): string {
+  if (value === null) return "–";
   return by === "peak" || by === "leaked" ? size(value) : count(value);
 }
 

@@ -94,6 +94,11 @@ impl Blocks {
         }
     }
 
+    /// Addresses and blocks of what is alive, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Block)> {
+        self.live.iter()
+    }
+
     /// Allocations and addresses of what is alive, in the order of allocation.
     pub(super) fn into_live(self) -> Vec<(u64, u64)> {
         let mut live: Vec<(u64, u64)> =

@@ -7,13 +7,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
 use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, Policy, Writer};
-use twinheap_wire::{policy, trouble};
+use twinheap_wire::{RING, policy, trouble};
 
 use super::clock::Clock;
 use super::error::RecordError;
@@ -22,13 +21,12 @@ use super::jit::JitCode;
 use super::launch::{self, Folder};
 use super::names::{Named, write_symbols};
 use super::output::Output;
+use super::pace::Pace;
 use super::process::{Finished, Recording};
 use super::ring::{Ring, Settings};
 use crate::debug_files::{DebugFiles, debuginfod_cache};
 use crate::part_file::PartFile;
 
-/// The shortest and the longest time between two looks into a ring.
-const POLL: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
 /// Between two looks at the process's memory.
 const SAMPLE: Duration = Duration::from_millis(20);
 /// After so long everything that was read is in the file, whatever happens to us.
@@ -53,6 +51,8 @@ pub struct RecordOptions {
     pub frames: u32,
     /// Stop after this time; the program runs on.
     pub duration: Option<Duration>,
+    /// Look, when the program exits, which of its blocks nothing points to.
+    pub leak_check: bool,
     /// Have V8 tell the names of JavaScript functions.
     pub js_names: bool,
     /// zstd's level.
@@ -111,9 +111,13 @@ pub struct Recorded {
     pub allocations: u64,
     /// What is missing.
     pub losses: Losses,
+    /// Why nobody looked for lost blocks, although that was wanted.
+    pub leak_check_failed: Option<String>,
     /// How many places have names.
     pub named: Named,
-    /// Sentences on modules without names.
+    /// A sentence on what `debuginfod` servers sent.
+    pub fetched: Option<String>,
+    /// Sentences on modules without names, and on servers that failed.
     pub problems: Vec<String>,
     /// How the process ended, if it was our child and did.
     pub status: Option<ExitStatus>,
@@ -135,6 +139,7 @@ pub fn record(
         return Err(RecordError::Unsupported);
     }
     let ring_error = |error| RecordError::Ring { folder: "/dev/shm".into(), error };
+    check_file_limit()?;
     let folder = Folder::create().map_err(ring_error)?;
     let settings = Settings {
         policy: if options.drop { policy::DROP } else { policy::WAIT },
@@ -142,6 +147,7 @@ pub fn record(
         names: options.js_names && !asks_for_log(command),
         frames: options.frames,
         sample: options.sample.unwrap_or(0),
+        leak_check: options.leak_check,
     };
     let in_folder = |error| RecordError::Ring { folder: folder.path().to_owned(), error };
     let spare = Ring::create(&folder.ring(0), settings).map_err(in_folder)?;
@@ -208,7 +214,8 @@ impl Collector<'_> {
         wish: &dyn Fn() -> Wish,
         watch: &mut dyn FnMut(RecordProgress),
     ) -> Result<Recordings, RecordError> {
-        let (mut poll, mut sampled, mut flushed, mut looked) = (POLL.0, self.start, self.start, self.start);
+        let (mut sampled, mut flushed, mut looked) = (self.start, self.start, self.start);
+        let mut pace = Pace::new(&self.child);
         loop {
             self.adopt()?;
             let mut events = 0;
@@ -216,6 +223,7 @@ impl Collector<'_> {
                 events += active.recording.drain(false);
                 // Without more memory the process waits for what it has, or drops.
                 let _ = active.recording.ring.keep_ahead();
+                active.recording.check_leaks();
             }
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
@@ -262,10 +270,7 @@ impl Collector<'_> {
                 }
                 return Ok(self.into_recordings());
             }
-            poll = if events > 0 { POLL.0 } else { (poll * 2).min(POLL.1) };
-            if events < 100_000 {
-                thread::sleep(poll);
-            }
+            pace.wait(events, self.status.is_some());
         }
     }
 
@@ -416,7 +421,7 @@ impl Collector<'_> {
         active.recording.sample(None);
         let path = active.path;
         let failed = |error| RecordError::Write { path: path.clone(), error };
-        let Finished { mut writer, places, jit, live, unmatched, ring, allocations } =
+        let Finished { mut writer, places, jit, live, lost, unmatched, ring, allocations } =
             active.recording.finish();
         let header = ring.header();
         self.bystanders += header.bystanders.load(Ordering::Relaxed);
@@ -434,8 +439,23 @@ impl Collector<'_> {
             debug_paths: self.options.debug_paths.clone(),
             debuginfod_cache: debuginfod_cache(),
         };
-        let (named, problems) = write_symbols(&places, &jit, &DebugFiles, options, &mut writer);
+        let files = DebugFiles::with_servers();
+        let (named, mut problems) = write_symbols(&places, &jit, &files, options, &mut writer);
+        let (fetched, failures) = files.fetched();
+        problems.splice(0..0, failures);
         writer.live(live);
+        let lost = lost.or_else(|| {
+            let was_wanted = self.options.leak_check;
+            was_wanted.then(|| Err("it did not end by exit or by the end of main".to_owned()))
+        });
+        let leak_check_failed = match lost {
+            Some(Ok(lost)) => {
+                writer.lost(lost);
+                None
+            }
+            Some(Err(reason)) => Some(reason),
+            None => None,
+        };
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let losses = Losses {
             dropped_allocations: count(&header.lost_allocations),
@@ -443,7 +463,8 @@ impl Collector<'_> {
             dropped_frees: count(&header.lost_frees),
             waits: count(&header.waits),
             waited_ns: count(&header.waited),
-            unmatched_frees: unmatched,
+            // Where blocks are sampled, all that tells a free from one that matters is the filter, which may be wrong.
+            unmatched_frees: if self.options.sample.is_some() { 0 } else { unmatched },
             ..Losses::default()
         };
         let end = End {
@@ -451,6 +472,7 @@ impl Collector<'_> {
             exit_status: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
             losses,
+            leak_check_failed: leak_check_failed.clone(),
             ..End::default()
         };
         let mut file = writer.finish(&end).map_err(failed)?;
@@ -467,8 +489,18 @@ impl Collector<'_> {
         if active.ring_number == 0 {
             self.first_ring = Some(ring);
         }
-        let recorded =
-            Recorded { pid: active.pid, path, bytes, allocations, losses, named, problems, status };
+        let recorded = Recorded {
+            pid: active.pid,
+            path,
+            bytes,
+            allocations,
+            losses,
+            leak_check_failed,
+            named,
+            fetched,
+            problems,
+            status,
+        };
         // The program itself comes first.
         let at = if active.is_child { self.done.len() } else { 0 };
         self.done.insert(at, recorded);
@@ -514,6 +546,15 @@ fn trouble_text(what: u32) -> &'static str {
         trouble::NO_WIPE_ON_FORK => "the kernel is older than 4.14",
         trouble::NO_MEMORY => "there was no memory for the recorder in it",
         _ => "it has no malloc that twinheap knows",
+    }
+}
+
+/// Whether a ring's file may be as large as it is. The kernel would end us otherwise, by a signal that nobody expects.
+fn check_file_limit() -> Result<(), RecordError> {
+    let needed = RING as u64;
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < needed => Err(RecordError::FileLimit { limit, needed }),
+        _ => Ok(()),
     }
 }
 

@@ -28,6 +28,14 @@ pub enum RecordError {
         #[source]
         error: io::Error,
     },
+    /// Files may not become as large as the shared memory is.
+    #[error("can't make shared memory: it takes {needed} bytes, and the limit on files' sizes is {limit}")]
+    FileLimit {
+        /// `RLIMIT_FSIZE` in bytes.
+        limit: u64,
+        /// Bytes of a ring's file, most of which never get memory.
+        needed: u64,
+    },
     /// The recording can't be written. The program was left to run on by itself.
     #[error("can't write `{}`: {error}", .path.display())]
     Write {
@@ -56,6 +64,7 @@ impl RecordError {
             RecordError::Ring { .. } => {
                 "free space in /dev/shm or /tmp, or set TMPDIR to a folder that has some"
             }
+            RecordError::FileLimit { .. } => "raise the limit, as with `ulimit -f unlimited`",
             RecordError::Write { .. } => {
                 "free space or choose another folder with -o; what was written before stays readable as FILE.part"
             }

@@ -14,13 +14,16 @@ const PIECE: usize = 256 << 10;
 pub(super) struct JitCode {
     path: PathBuf,
     file: Option<File>,
+    /// Room for a piece, kept since most looks find nothing.
+    piece: Vec<u8>,
     pub(super) map: JitMap,
 }
 
 impl JitCode {
     /// The map that V8 writes for a process, once it exists.
     pub(super) fn of_process(pid: u32) -> JitCode {
-        JitCode { path: PathBuf::from(format!("/tmp/perf-{pid}.map")), file: None, map: JitMap::new() }
+        let path = PathBuf::from(format!("/tmp/perf-{pid}.map"));
+        JitCode { path, file: None, piece: Vec::new(), map: JitMap::new() }
     }
 
     /// Reads what was added.
@@ -29,9 +32,9 @@ impl JitCode {
             self.file = File::open(&self.path).ok();
         }
         let Some(file) = &mut self.file else { return };
-        let mut piece = vec![0; PIECE];
-        while let Ok(read @ 1..) = file.read(&mut piece) {
-            self.map.feed(&piece[..read]);
+        self.piece.resize(PIECE, 0);
+        while let Ok(read @ 1..) = file.read(&mut self.piece) {
+            self.map.feed(&self.piece[..read]);
         }
     }
 

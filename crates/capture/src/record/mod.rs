@@ -3,7 +3,7 @@
 //! The recorder runs inside the program (crate `recorder`, preloaded) and writes records into a ring (`ring`) in shared
 //! memory. Here is the other end: the records of each thread are read (`stream`), put in order of time, frees matched
 //! with their allocations (`blocks`), stacks and sizes numbered (`places`), and the whole written as a `.heaptrace`
-//! (`process`, `output`). When the program ends, its places get their names (`names`).
+//! (`process`, `output`). Before it exits, its memory may be searched for pointers to its blocks (`leaks`). When it ends, its places get their names (`names`).
 
 mod blocks;
 mod clock;
@@ -12,9 +12,11 @@ mod error;
 mod file_name;
 mod jit;
 mod launch;
+mod leaks;
 mod live;
 mod names;
 mod output;
+mod pace;
 mod places;
 mod process;
 mod ring;

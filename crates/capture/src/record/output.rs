@@ -15,6 +15,9 @@ pub(super) struct Output<W: Write> {
     /// Allocations so far, also those that were left out.
     pub(super) allocations: u64,
     held: Option<Held>,
+    thread: ThreadNo,
+    /// The free within a realloc, while it is not known whether the new block comes next.
+    pending: Option<(u64, InfoIdx)>,
 }
 
 /// Events that wait until it is known which of their blocks live long enough.
@@ -63,7 +66,7 @@ impl<W: Write> Output<W> {
             first: 0,
             culled: FxHashMap::default(),
         });
-        Output { writer, allocations: 0, held }
+        Output { writer, allocations: 0, held, thread: ThreadNo(0), pending: None }
     }
 
     /// The time of the events that follow.
@@ -80,6 +83,10 @@ impl<W: Write> Output<W> {
     /// The thread of the events that follow.
     #[inline]
     pub(super) fn thread(&mut self, thread: ThreadNo) {
+        if self.pending.is_some() && thread != self.thread {
+            self.settle(false);
+        }
+        self.thread = thread;
         match &mut self.held {
             None => self.writer.thread(thread),
             Some(held) => held.thread = thread,
@@ -97,6 +104,9 @@ impl<W: Write> Output<W> {
         blocks: &mut Blocks,
     ) -> bool {
         self.allocations += 1;
+        if self.pending.is_some() {
+            self.settle(true);
+        }
         let allocation = match &self.held {
             None => self.writer.allocations(),
             Some(held) => (held.first + held.events.len() as u64) | IS_HELD,
@@ -142,10 +152,24 @@ impl<W: Write> Output<W> {
     #[inline]
     fn freed(&mut self, block: Block, is_realloc: bool, sizes: &[u64]) {
         let Block { allocation, info } = block;
+        if self.pending.is_some() {
+            self.settle(false);
+        }
         match &mut self.held {
-            None if is_realloc => self.writer.realloc_free(allocation, info),
+            None if is_realloc => self.pending = Some((allocation, info)),
             None => self.writer.free(allocation, info),
             Some(held) => held.freed(allocation, info, is_realloc, sizes),
+        }
+    }
+
+    /// Writes the free within a realloc, now that it is known whether the new block follows: else the file would take the
+    /// block that some other thread allocates next for it.
+    #[cold]
+    fn settle(&mut self, goes_on: bool) {
+        match self.pending.take() {
+            Some((allocation, info)) if goes_on => self.writer.realloc_free(allocation, info),
+            Some((allocation, info)) => self.writer.free(allocation, info),
+            None => {}
         }
     }
 
@@ -170,7 +194,11 @@ impl<W: Write> Output<W> {
                     }
                 }
                 What::Free { allocation, info, is_realloc } => {
-                    if is_realloc {
+                    // The new block of a realloc may have been left out; whatever comes next is another one then.
+                    let goes_on = held.events.front().is_some_and(|next| {
+                        next.thread == event.thread && matches!(next.what, What::Alloc { .. })
+                    });
+                    if is_realloc && goes_on {
                         self.writer.realloc_free(allocation, info);
                     } else {
                         self.writer.free(allocation, info);
@@ -183,6 +211,7 @@ impl<W: Write> Output<W> {
 
     /// Writes all that is held, and what was left out.
     pub(super) fn finish(&mut self, blocks: &mut Blocks) {
+        self.settle(false);
         self.release(u64::MAX, blocks);
         if let Some(held) = &mut self.held {
             let mut culled: Vec<_> = held.culled.drain().collect();

@@ -6,13 +6,14 @@ use std::io::Write;
 
 use rustc_hash::FxHashMap;
 use twinheap_trace::heaptrace::Writer;
-use twinheap_trace::{MapEvent, MapKind, MapOp, MemorySample, ThreadNo};
+use twinheap_trace::{InfoIdx, MapEvent, MapKind, MapOp, MemorySample, ThreadNo};
 use twinheap_wire::record::module;
 
-use super::blocks::Blocks;
+use super::blocks::{Block, Blocks};
 use super::clock::Clock;
 use super::collect::read_start;
 use super::jit::JitCode;
+use super::leaks::{self, Stopped};
 use super::output::Output;
 use super::places::{Module, Places};
 use super::ring::Ring;
@@ -34,7 +35,12 @@ pub(super) struct Recording<W: Write> {
     streams: Vec<Stream>,
     number_of: FxHashMap<u32, usize>,
     sorter: Sorter<W>,
+    /// What the look at the process's memory gave, if there was one.
+    leaks: Option<Result<LostByAddress, String>>,
 }
+
+/// Blocks that were lost when the process exited: what they were, and whether another of them points to them.
+type LostByAddress = FxHashMap<u64, (InfoIdx, bool)>;
 
 /// Where sorted events go.
 struct Sorter<W: Write> {
@@ -76,6 +82,8 @@ pub(super) struct Finished<W: Write> {
     pub(super) places: Places,
     pub(super) jit: JitCode,
     pub(super) live: Vec<(u64, u64)>,
+    /// Allocations of lost blocks in order, and whether another of them points to them; or why nobody knows.
+    pub(super) lost: Option<Result<Vec<(u64, bool)>, String>>,
     pub(super) unmatched: u64,
     pub(super) ring: Ring,
     pub(super) allocations: u64,
@@ -90,6 +98,7 @@ impl<W: Write> Recording<W> {
             clock,
             streams: Vec::new(),
             number_of: FxHashMap::default(),
+            leaks: None,
             sorter: Sorter {
                 places: Places::default(),
                 blocks: Blocks::default(),
@@ -156,11 +165,49 @@ impl<W: Write> Recording<W> {
         (self.sorter.output.writer.live_bytes(), self.sorter.output.allocations)
     }
 
+    /// If the process exits and waits for it, looks which of its blocks are lost.
+    pub(super) fn check_leaks(&mut self) {
+        if self.ring.begin_leak_check() {
+            self.leaks = Some(self.find_lost());
+            self.ring.end_leak_check();
+        }
+    }
+
+    fn find_lost(&mut self) -> Result<LostByAddress, String> {
+        use std::sync::atomic::Ordering;
+        let deadline = leaks::deadline();
+        let stopped = Stopped::all(self.sorter.pid, deadline)?;
+        // Threads are stopped: what they did so far is in the ring.
+        while self.drain(true) > 0 {}
+        if self.ring.header().lost_allocations.load(Ordering::Relaxed) > 0 {
+            return Err("not all of its blocks are known".to_owned());
+        }
+        let Sorter { blocks, places, .. } = &self.sorter;
+        let size = |info: InfoIdx| places.sizes.get(info.index()).copied().unwrap_or(0);
+        let all = blocks.iter().map(|(address, block)| (address, size(block.info))).collect();
+        let lost = leaks::find_lost(&stopped, all, self.ring.states(), deadline)?;
+        let known: FxHashMap<u64, InfoIdx> =
+            blocks.iter().map(|(address, block)| (address, block.info)).collect();
+        Ok(lost.iter().map(|lost| (lost.address, (known[&lost.address], lost.is_indirect))).collect())
+    }
+
     pub(super) fn finish(mut self) -> Finished<W> {
         self.sorter.jit.update();
         let Sorter { mut output, mut blocks, places, jit, .. } = self.sorter;
         output.finish(&mut blocks);
+        let lost = self.leaks.map(|lost| {
+            // What a destructor freed after the look is not lost.
+            let lost = lost?;
+            let number = |(address, block): (u64, Block)| {
+                let &(_, is_indirect) = lost.get(&address).filter(|(info, _)| *info == block.info)?;
+                Some((block.allocation, is_indirect))
+            };
+            let mut all: Vec<(u64, bool)> = blocks.iter().filter_map(number).collect();
+            all.sort_unstable();
+            Ok(all)
+        });
         Finished {
+            lost,
             allocations: output.allocations,
             writer: output.writer,
             unmatched: blocks.unmatched,

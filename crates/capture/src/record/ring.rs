@@ -13,10 +13,11 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
 use rustix::thread::futex;
 use twinheap_wire::{
     CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, RING, filter_slot,
+    leak_check,
 };
 
-/// Chunks that have memory ahead of those in use.
-const AHEAD: u32 = 64;
+/// Chunks that have memory ahead of those in use: 12 MiB, more than comes together between two looks.
+const AHEAD: u32 = 192;
 /// Memory is added in steps of this many chunks: 8 MiB.
 const STEP: u32 = 128;
 /// Chunks in flight from which on a thread has to wait for its next one: 32 MiB, a tenth of a second of the busiest
@@ -31,6 +32,7 @@ pub(super) struct Settings {
     pub(super) names: bool,
     pub(super) frames: u32,
     pub(super) sample: u64,
+    pub(super) leak_check: bool,
 }
 
 /// One process's ring. Its file goes with the folder that it is in.
@@ -56,6 +58,8 @@ impl Ring {
         header.names.store(u32::from(settings.names), Ordering::Relaxed);
         header.frames.store(settings.frames, Ordering::Relaxed);
         header.sample.store(settings.sample, Ordering::Relaxed);
+        let check = if settings.leak_check { leak_check::WANTED } else { leak_check::OFF };
+        header.leak_check.store(check, Ordering::Relaxed);
         header.limit.store(LIMIT, Ordering::Relaxed);
         ring.keep_ahead()?;
         header.magic.store(MAGIC, Ordering::Release);
@@ -71,6 +75,28 @@ impl Ring {
     /// The process has recorded something here, or will.
     pub(super) fn is_claimed(&self) -> bool {
         self.header().pid.load(Ordering::Acquire) != 0
+    }
+
+    /// True if the process exits and waits for a look at its memory: from now on it is stopped for that.
+    pub(super) fn begin_leak_check(&self) -> bool {
+        let (waiting, looking) = (leak_check::WAITING, leak_check::LOOKING);
+        let word = &self.header().leak_check;
+        word.compare_exchange(waiting, looking, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Where the recorder's own memory is: the first piece, bytes of each, and the offset in it of the next one's address.
+    pub(super) fn states(&self) -> (u64, u64, u64) {
+        let header = self.header();
+        let value = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        (value(&header.states), value(&header.state_size), value(&header.state_next))
+    }
+
+    /// The process may go on.
+    pub(super) fn end_leak_check(&self) {
+        let word = &self.header().leak_check;
+        word.store(leak_check::DONE, Ordering::Release);
+        // It looks by itself too.
+        let _: rustix::io::Result<usize> = futex::wake(word, futex::Flags::empty(), 1);
     }
 
     /// Chunks that were ever in use.
@@ -92,9 +118,9 @@ impl Ring {
         Chunk { words: NonNull::new(words), ring: std::marker::PhantomData }
     }
 
-    /// Gives a chunk that was read back to the process's threads.
-    pub(super) fn give_back(&self, chunk: u32) {
-        self.chunk(chunk).clear();
+    /// Gives a chunk back to the process's threads, of which so many words were read.
+    pub(super) fn give_back(&self, chunk: u32, read: usize) {
+        self.chunk(chunk).clear(read);
         let header = self.header();
         let descriptor = self.descriptor(chunk);
         descriptor.thread.store(0, Ordering::Relaxed);
@@ -204,10 +230,31 @@ impl Chunk<'_> {
         words.take(length).collect()
     }
 
-    fn clear(self) {
+    /// Gets the line with a word ready to be read and cleared: it comes from the other processor's cache, and in one go
+    /// only if we say that we will write to it.
+    #[inline(always)]
+    pub(super) fn fetch(self, at: usize) {
         if let Some(words) = self.words {
-            // SAFETY: the whole chunk, which nobody writes to between its end and its next use.
-            unsafe { words.as_ptr().write_bytes(0, Self::WORDS) };
+            // SAFETY: fetches nothing if there is no such memory.
+            unsafe {
+                std::arch::asm!("prefetchw [{}]", in(reg) words.as_ptr().wrapping_add(at),
+                    options(nostack, preserves_flags));
+            }
+        }
+    }
+
+    /// Clears a chunk of which so many words were read. Behind those lies nothing but the ends that signal handlers
+    /// wrote, if there were any: to look is cheaper than to write, since nobody else has to be told.
+    fn clear(self, read: usize) {
+        let Some(words) = self.words else { return };
+        let read = read.min(Self::WORDS);
+        // SAFETY: the first words of the chunk, which nobody writes to between its end and its next use.
+        unsafe { words.as_ptr().write_bytes(0, read) };
+        for at in read..Self::WORDS {
+            if self.load(at, Ordering::Relaxed) != 0 {
+                // SAFETY: within the chunk, and nobody writes to it, as above.
+                unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.store(0, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -4,6 +4,9 @@ use twinheap_wire::record;
 
 use super::ring::{Chunk, Ring};
 
+/// Words by which lines are fetched ahead of reading.
+const AHEAD: usize = 64;
+
 /// Where reading stands in the records of one of the process's threads.
 pub(super) struct Stream {
     /// The recorder's number of the thread.
@@ -125,6 +128,7 @@ impl Stream {
         let (mut at, mut count) = (self.word, 0);
         loop {
             let word = chunk.first(at);
+            chunk.fetch(at + AHEAD);
             let time = self.base + (record::ticks(word) << record::TICK);
             if time > until {
                 break;
@@ -168,7 +172,7 @@ impl Stream {
 
     fn finish_chunk(&mut self, ring: &Ring) {
         if let Some(chunk) = self.chunk.take() {
-            ring.give_back(chunk);
+            ring.give_back(chunk, self.word);
         }
     }
 }

@@ -178,10 +178,13 @@ pub(crate) struct HistogramArgs {
     /// Show how long blocks lived instead of their sizes, where the recording knows
     #[arg(long, conflicts_with_all = ["exact", "by", "limit", "from", "to"])]
     pub(crate) lifetime: bool,
+    /// Show the call sites that make blocks grow by realloc, and what that copies at most, where the recording knows
+    #[arg(long, conflicts_with_all = ["lifetime", "exact", "by", "from", "to"])]
+    pub(crate) realloc: bool,
     /// What the bars and the largest call site go by
     #[arg(long, value_enum, value_name = "COST", default_value = "allocations")]
     pub(crate) by: SizeBy,
-    /// Sizes to print; JSON has all
+    /// Sizes to print, or call sites; JSON has all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 70)]
     pub(crate) limit: usize,
     #[command(flatten)]

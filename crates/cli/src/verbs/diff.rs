@@ -9,7 +9,7 @@ use crate::failure::{DAMAGED, Failure};
 use crate::load::{Loaded, LoadedHeap, Notes, load_any, not_comparable, resources};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::native::{Query, Recording, work};
+use crate::verbs::native::{Query, Recording, check_measure, work};
 use crate::verbs::summary::refuse;
 
 /// Rows to print if nobody says how many.
@@ -65,6 +65,9 @@ fn run_native(
     output: &Output,
 ) -> anyhow::Result<u8> {
     let by = args.by.map_or(Measure::Peak, Measure::from);
+    for recording in [base, new] {
+        check_measure(by, &recording.heap, &recording.notes.file)?;
+    }
     let sides = [base, new].map(|recording| Side { heap: &recording.heap, costs: &recording.costs });
     let stacks = work((base.costs.stacks.len() + new.costs.stacks.len()) as u64, 0);
     let stacks = progress.pass("comparison", stacks, || stack_diffs(sides[0], sides[1], by));

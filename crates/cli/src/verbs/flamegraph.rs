@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use twinheap_capture::PartFile;
 use twinheap_jsheap::Work;
-use twinheap_native::{Costs, NativeHeap, Suppressions, top_down};
+use twinheap_native::{Costs, Measure, NativeHeap, Suppressions, top_down};
 use twinheap_report::{Drawn, FlameCost, FlameGraph, FlameView, flame_html, flame_svg};
 
 use crate::args::native::{parse_percent, parse_time};
@@ -17,6 +17,7 @@ use crate::failure::{Failure, check_target};
 use crate::load::{Notes, load_native};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::verbs::native::check_measure;
 
 /// Draw the stacks of a native trace: a page or picture with zoom and search.
 ///
@@ -102,6 +103,9 @@ pub(crate) fn run(args: &FlamegraphArgs, global: &Global, output: &Output) -> an
     let (trace, notes) = load_native(&args.file.file, global, &progress)?;
     let (events, size) = (trace.events.len(), trace.events.size());
     let heap = progress.pass("stacks", Work { nodes: 0, edges: 0, bytes: size }, || NativeHeap::new(trace));
+    if args.by == By::Temporary {
+        check_measure(Measure::Temporary, &heap, &notes.file)?;
+    }
     let suppressions = Suppressions::built_in().embedded(&heap.trace, false);
     let ms = stretch(args);
     // The events are gone through twice: to the peak, and for the costs.

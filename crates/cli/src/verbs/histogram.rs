@@ -1,8 +1,9 @@
 //! `twinheap histogram`.
 
-use twinheap_native::{Measure, Sizes, lifetime_buckets, size_buckets};
+use twinheap_native::{Measure, Sizes, lifetime_buckets, realloc_sites, size_buckets};
 use twinheap_report::{
-    HistogramView, LifetimesView, histogram_json, histogram_text, lifetimes_json, lifetimes_text,
+    HistogramView, LifetimesView, ReallocsView, histogram_json, histogram_text, lifetimes_json,
+    lifetimes_text, reallocs_json, reallocs_text,
 };
 
 use crate::args::Global;
@@ -18,6 +19,9 @@ pub(crate) fn run(args: &HistogramArgs, global: &Global, output: &Output) -> any
     let recording = query.open(&args.file.file, global, &progress)?;
     if args.lifetime {
         return run_lifetimes(&query, &recording, &progress, global, output);
+    }
+    if args.realloc {
+        return run_reallocs(&query, &recording, args.limit, &progress, global, output);
     }
     let by = Measure::from(args.by);
     let sizes = if args.exact { Sizes::Exact } else { Sizes::PowersOfTwo };
@@ -36,6 +40,38 @@ pub(crate) fn run(args: &HistogramArgs, global: &Global, output: &Output) -> any
         output.json(&histogram_json(&view))?;
     } else {
         output.text(&histogram_text(&view, &output.style))?;
+    }
+    Ok(recording.notes.conclude(output))
+}
+
+fn run_reallocs(
+    query: &Query<'_>,
+    recording: &Recording,
+    most: usize,
+    progress: &Progress,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<u8> {
+    let (heap, file) = (&recording.heap, &recording.notes.file);
+    let Some(own) = &heap.trace.recording else {
+        let what = format!("`{file}` does not tell which blocks were reallocated");
+        return Err(Failure::new(what)
+            .hint("record with `twinheap record`; heaptrack's files lack it")
+            .into());
+    };
+    if heap.sample_interval().is_some() {
+        let what = format!("`{file}` is a sample, which breaks the chains of reallocations");
+        return Err(Failure::new(what).hint("record without --sample").into());
+    }
+    let chains = own.realloc_chains.rows();
+    let rows = work(chains.len() as u64, 0);
+    let sites = progress.pass("reallocations", rows, || realloc_sites(heap, &recording.costs, chains));
+    progress.finish(global, output)?;
+    let view = ReallocsView { source: query.source(recording), sites: &sites, most };
+    if global.json {
+        output.json(&reallocs_json(&view))?;
+    } else {
+        output.text(&reallocs_text(&view, &output.style))?;
     }
     Ok(recording.notes.conclude(output))
 }

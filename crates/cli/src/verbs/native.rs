@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use twinheap_jsheap::Work;
-use twinheap_native::{Costs, NativeHeap, Suppressions};
+use twinheap_native::{Costs, FrameView, Measure, NativeHeap, Suppressions};
 use twinheap_report::{NativeSource, ThreadName};
 use twinheap_trace::{InfoIdx, Thread, ThreadNo, Trace};
 
@@ -31,6 +31,8 @@ pub(crate) struct Recording {
     pub(crate) heap: NativeHeap,
     pub(crate) costs: Costs,
     pub(crate) notes: Notes,
+    /// Leaks that don't count.
+    pub(crate) rules: Suppressions,
 }
 
 impl<'a> Query<'a> {
@@ -93,7 +95,7 @@ impl<'a> Query<'a> {
         if let Some(part) = self.function() {
             heap.keep_function(&mut costs, part.as_bytes());
         }
-        Recording { heap, costs, notes }
+        Recording { heap, costs, notes, rules }
     }
 
     /// What a report has to know.
@@ -105,8 +107,26 @@ impl<'a> Query<'a> {
             warnings: &recording.notes.warnings,
             ms: self.ms.as_ref(),
             function: self.function(),
-            full_names: self.args.shorten_templates == Some(false),
+            full_names: self.has_full_names(),
         }
+    }
+
+    /// What a recording costs from its beginning until a moment, in milliseconds since then.
+    pub(crate) fn costs_until(&self, recording: &Recording, ms: u64) -> Costs {
+        let mut rules = self.rules.clone();
+        if !self.args.no_embedded_suppressions {
+            rules = rules.embedded(&recording.heap.trace, false);
+        }
+        let mut costs = recording.heap.costs(Some(&(0..ms)), &rules);
+        if let Some(part) = self.function() {
+            recording.heap.keep_function(&mut costs, part.as_bytes());
+        }
+        costs
+    }
+
+    /// Whether functions keep their parameters and template arguments.
+    pub(crate) fn has_full_names(&self) -> bool {
+        self.args.shorten_templates == Some(false)
     }
 
     /// The stretch of time in milliseconds, if not all of it.
@@ -118,6 +138,16 @@ impl<'a> Query<'a> {
     pub(crate) fn function(&self) -> Option<&str> {
         self.args.filter_function.as_deref().filter(|part| !part.is_empty())
     }
+}
+
+/// What a sample does not tell is not answered with a number.
+pub(crate) fn check_measure(by: Measure, heap: &NativeHeap, file: &str) -> Result<(), Failure> {
+    if by != Measure::Temporary || heap.has_temporary() {
+        return Ok(());
+    }
+    let what =
+        format!("`{file}` is a sample, and does not tell which blocks were freed before the next call");
+    Err(Failure::new(what).hint("choose another cost with --by, or record without --sample"))
 }
 
 /// Work of a pass over so many events and bytes.
@@ -163,4 +193,11 @@ pub(crate) fn lifetimes(trace: &Trace) -> Option<Vec<(InfoIdx, u8, u64)>> {
     let recording = trace.recording.as_ref()?;
     let rows = |info| recording.lifetimes.of(info).map(move |(power, blocks)| (info, power, blocks));
     Some((0..trace.infos.len() as u32).map(InfoIdx).flat_map(rows).collect())
+}
+
+/// The npm package that an addon or a script belongs to. Node itself may come as a package; it owns nothing.
+pub(crate) fn package_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
+    let owner = |path| std::str::from_utf8(path).ok().and_then(twinheap_symbols::package_of);
+    let addon = if frame.module.ends_with(b"/node") { None } else { owner(frame.module) };
+    addon.or_else(|| owner(frame.file)).map(|name| name.as_bytes().to_vec())
 }

@@ -1,5 +1,6 @@
 //! `twinheap record`.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -16,6 +17,8 @@ use crate::progress::Progress;
 const LEVEL: i32 = 1;
 /// Seconds that a program gets to end after Ctrl-C, which it was sent too.
 const PATIENCE: u64 = 10;
+/// An exit code for a program that ended and has none.
+const FAILED: u8 = 1;
 /// Modules without names that are told of.
 const PROBLEMS: usize = 3;
 
@@ -35,6 +38,7 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
         follow: args.follow,
         frames: args.frames,
         duration: args.duration,
+        leak_check: args.leak_check,
         js_names: !args.no_js_names,
         level: LEVEL,
         debug_paths: args.debug_path.clone(),
@@ -67,7 +71,15 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
         let words = if count == 1 { "1 child process was" } else { &format!("{count} child processes were") };
         output.note(&format!("{words} not recorded; --follow records children too"));
     }
-    Ok(0)
+    Ok(exit_code(recordings.all.first().and_then(|recording| recording.status)))
+}
+
+/// The program's, so that whoever runs it recorded sees what he would see otherwise, as with heaptrack; of a program that
+/// a signal ended, what a shell makes of it; 0 for one that still runs.
+fn exit_code(status: Option<std::process::ExitStatus>) -> u8 {
+    let Some(status) = status else { return 0 };
+    let signalled = || status.signal().map(|signal| 128 + signal);
+    status.code().or_else(signalled).and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILED)
 }
 
 /// Nothing is shown while the program runs: the terminal is its own.
@@ -78,7 +90,18 @@ fn show(progress: &Progress, state: RecordProgress) {
 }
 
 fn tell(recording: &Recorded, output: &Output) {
-    let Recorded { path, pid, bytes, allocations, losses, named, problems, status } = recording;
+    let Recorded {
+        path,
+        pid,
+        bytes,
+        allocations,
+        losses,
+        leak_check_failed,
+        named,
+        fetched,
+        problems,
+        status,
+    } = recording;
     output.note(&format!(
         "recorded {} allocations of process {pid} in `{}` ({})",
         indicatif::HumanCount(*allocations),
@@ -101,6 +124,12 @@ fn tell(recording: &Recorded, output: &Output) {
             indicatif::DecimalBytes(losses.dropped_bytes),
             losses.dropped_frees
         ));
+    }
+    if let Some(reason) = leak_check_failed {
+        output.warning(&format!("nobody looked for lost blocks: {reason}"));
+    }
+    if let Some(fetched) = fetched {
+        output.note(fetched);
     }
     for problem in problems.iter().take(PROBLEMS) {
         output.note(&format!("without names: {problem}"));

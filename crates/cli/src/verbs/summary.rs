@@ -1,6 +1,7 @@
 //! `twinheap summary`.
 
 use twinheap_jsheap::{Work, allocation_sites, class_rows, intervals, sampled_functions, statistics};
+use twinheap_native::lost;
 use twinheap_report::{
     NativeView, ProfileView, SummaryView, native_json, native_text, profile_json, profile_text,
     sampling_json, sampling_text, summary_json, summary_text,
@@ -100,6 +101,11 @@ fn run_native(
     output: &Output,
 ) -> anyhow::Result<u8> {
     let recording = query.count(trace, notes, progress);
+    // Lost blocks are those of the exit, whenever they were allocated.
+    let lost = match query.ms() {
+        None => lost(&recording.heap, &recording.costs, &recording.rules),
+        Some(_) => None,
+    };
     progress.finish(global, output)?;
     let native = &args.native;
     let most = args.limit.unwrap_or(CALL_SITES);
@@ -109,6 +115,7 @@ fn run_native(
         stacks_of_site: native.stacks.unwrap_or(0),
         is_merged: native.merge.unwrap_or(!native.no_merge),
         show_suppressions: native.show_suppressions,
+        lost: lost.as_ref(),
     };
     if global.json {
         output.json(&native_json(&view(most.max(STACKS))))?;

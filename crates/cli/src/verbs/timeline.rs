@@ -7,7 +7,7 @@ use crate::args::Global;
 use crate::args::native::TimelineArgs;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::native::{Query, work};
+use crate::verbs::native::{Query, check_measure, work};
 
 /// Stretches of time in JSON if nobody says how many.
 const JSON_BUCKETS: usize = 100;
@@ -18,6 +18,7 @@ pub(crate) fn run(args: &TimelineArgs, global: &Global, output: &Output) -> anyh
     let progress = Progress::new(global);
     let query = Query::new(&args.select)?;
     let recording = query.open(&args.file.file, global, &progress)?;
+    check_measure(args.by.into(), &recording.heap, &recording.notes.file)?;
     let buckets = args.buckets.unwrap_or_else(|| match (global.json, args.table) {
         (true, _) => JSON_BUCKETS,
         (_, true) => TABLE_BUCKETS,

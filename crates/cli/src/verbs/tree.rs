@@ -13,12 +13,13 @@ use crate::args::native::{Per, TreeArgs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::verbs::native::{Query, Threads, threads, work};
+use crate::verbs::native::{Query, Threads, check_measure, package_of, threads, work};
 
 pub(crate) fn run(args: &TreeArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
     let query = Query::new(&args.select)?;
     let recording = query.open(&args.file.file, global, &progress)?;
+    check_measure(args.by.into(), &recording.heap, &recording.notes.file)?;
     let identity = if args.lines { Identity::Line } else { Identity::Function };
     let question = Question {
         source: query.source(&recording),
@@ -151,11 +152,4 @@ impl Question<'_> {
 
 fn module_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
     (!frame.module.is_empty()).then(|| frame.module.to_vec())
-}
-
-/// The npm package that an addon or a script belongs to. Node itself may come as a package; it owns nothing.
-fn package_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
-    let owner = |path| std::str::from_utf8(path).ok().and_then(twinheap_symbols::package_of);
-    let addon = if frame.module.ends_with(b"/node") { None } else { owner(frame.module) };
-    addon.or_else(|| owner(frame.file)).map(|name| name.as_bytes().to_vec())
 }

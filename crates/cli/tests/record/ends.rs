@@ -14,12 +14,14 @@ const BEFORE: u64 = 20_000;
 fn everything_up_to_the_end_is_in_the_file() {
     let lab = Lab::new();
     let program = lab.build("ends.c", &[]);
-    for (way, says) in [
-        ("_exit", "ended with exit status: 9"),
-        ("abort", "ended with signal: 6 (SIGABRT)"),
-        ("kill", "ended with signal: 9 (SIGKILL)"),
+    // The exit code is the program's, or what a shell makes of its signal.
+    for (way, code, says) in [
+        ("_exit", 9, "ended with exit status: 9"),
+        ("thread-exit", 11, "ended with exit status: 11"),
+        ("abort", 134, "ended with signal: 6 (SIGABRT)"),
+        ("kill", 137, "ended with signal: 9 (SIGKILL)"),
     ] {
-        let (ran, summary) = lab.record(&[], &[program.to_str().unwrap(), way]);
+        let (ran, summary) = lab.record_ending(code, &[], &[program.to_str().unwrap(), way]);
         assert!(ran.stderr.contains(says), "{way}: {}", ran.stderr);
         assert_eq!(summary.by("before_the_end"), costs(BEFORE, 10 * BEFORE), "{way}");
         assert_eq!(summary.number("allocations"), BEFORE, "{way}");
@@ -130,7 +132,7 @@ fn a_program_that_is_told_to_end_with_twinheap_ends() {
     // As `docker stop` does, and a supervisor: the program hears of it through twinheap.
     signal(waiting.twinheap.id(), "-TERM");
     waiting.check_says("");
-    assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.stderr());
+    assert_eq!(waiting.wait().code(), Some(143), "{}", waiting.stderr());
     assert!(waiting.stderr().contains("ended with signal: 15 (SIGTERM)"), "{}", waiting.stderr());
     let summary = Summary::of(&waiting.file());
     assert_eq!(summary.by("before_the_end"), costs(BEFORE, 10 * BEFORE));
@@ -145,7 +147,7 @@ fn an_interrupt_from_the_terminal_goes_to_both() {
     let group = format!("-{}", waiting.twinheap.id());
     assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
     waiting.check_says("");
-    assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.stderr());
+    assert_eq!(waiting.wait().code(), Some(130), "{}", waiting.stderr());
     assert!(waiting.stderr().contains("ended with signal: 2 (SIGINT)"), "{}", waiting.stderr());
     assert_eq!(Summary::of(&waiting.file()).by("before_the_end"), costs(BEFORE, 10 * BEFORE));
 }
@@ -171,6 +173,15 @@ fn a_full_disk_is_told_of_and_harms_nobody() {
     ran.check_error(2, &["can't write", "No space left", "a.heaptrace", "FILE.part"]);
     Summary::partial(&disk.file().with_extension("heaptrace.part"), 3);
     assert!(!disk.file().exists());
+}
+
+#[test]
+fn a_limit_on_file_sizes_is_told_of() {
+    let lab = Lab::new();
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "ulimit -f 100000; exec \"$0\" record -o \"$1\" -- true"]);
+    let ran = run(shell.arg(env!("CARGO_BIN_EXE_twinheap")).arg(lab.path("a.heaptrace")));
+    ran.check_error(2, &["shared memory", "102400000", "ulimit -f unlimited"]);
 }
 
 /// A file system in memory with room for a few pages.

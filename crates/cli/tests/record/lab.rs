@@ -59,9 +59,20 @@ impl Lab {
     /// Records a command into `a.heaptrace`; it must work.
     #[track_caller]
     pub(crate) fn record<S: AsRef<OsStr>>(&self, options: &[&str], command: &[S]) -> (Ran, Summary) {
+        self.record_ending(0, options, command)
+    }
+
+    /// The same of a command that ends with this exit code.
+    #[track_caller]
+    pub(crate) fn record_ending<S: AsRef<OsStr>>(
+        &self,
+        code: i32,
+        options: &[&str],
+        command: &[S],
+    ) -> (Ran, Summary) {
         let file = self.path("a.heaptrace");
         let ran = run(&mut self.recorder(options, &file, command));
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.code, Some(code), "{ran:?}");
         assert!(!ran.stderr.contains("warning: "), "{}", ran.stderr);
         (ran, Summary::of(&file))
     }
@@ -70,7 +81,7 @@ impl Lab {
     pub(crate) fn recorder<S: AsRef<OsStr>>(&self, options: &[&str], file: &Path, command: &[S]) -> Command {
         let mut recorder = twinheap(&["record"]);
         recorder.args(options).arg("-o").arg(file).arg("--").args(command).current_dir(self.0.path());
-        recorder.env_remove("LD_PRELOAD").env_remove("NODE_OPTIONS");
+        recorder.env_remove("LD_PRELOAD").env_remove("NODE_OPTIONS").env_remove("DEBUGINFOD_URLS");
         recorder
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::lab::{Lab, Summary, run, skip};
 
 /// The executable of a major version.
-fn node(major: u32) -> PathBuf {
+pub(crate) fn node(major: u32) -> PathBuf {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/oracle/node_modules");
     modules.join(format!("node{major}/bin/node")).canonicalize().expect("run `cargo xtask setup`")
 }
@@ -17,7 +17,7 @@ fn named(note: &str) -> Option<[u64; 4]> {
     numbers.collect::<Vec<_>>().try_into().ok()
 }
 
-fn script() -> PathBuf {
+pub(crate) fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/record/programs/server.cjs")
 }
 

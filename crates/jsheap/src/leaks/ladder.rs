@@ -109,7 +109,9 @@ impl Climb<'_> {
                     work.push(child);
                     continue;
                 }
-                if !is_interesting(steps.label(child)) {
+                // What V8 makes for itself is no news, but what hangs on it may be: a promise's reactions.
+                if !self.is_interesting(child) {
+                    work.push(child);
                     continue;
                 }
                 let Some((owner, entry, is_list)) = self.owner_of(child) else { continue };
@@ -124,25 +126,23 @@ impl Climb<'_> {
     }
 
     fn is_growing(&self, step: u32) -> bool {
-        let hash = self.scene.steps.rows[step as usize].hash;
-        let objects = |dump: &Census| dump.steps.get(&hash).map_or(0, |sums| sums.objects);
+        let row = &self.scene.steps.rows[step as usize];
+        let objects = |dump: &Census| dump.steps.get(&row.hash).map_or(0, |sums| sums.objects);
         let first = self.earlier.first().map_or(0, objects);
-        objects(self.now) > first + 1 && self.trend(step).pattern.is_some()
+        let last = objects(self.now);
+        // Other steps of the same hash may be the ones that grow.
+        last > first + 1 && row.objects * 2 >= last && self.trend(step).pattern.is_some()
     }
 
     /// What holds the objects of a step, by which edge, and whether they are a list in which one holds the next.
     fn owner_of(&self, step: u32) -> Option<(NodeIdx, Option<EdgeIdx>, bool)> {
         let steps = &self.scene.steps;
         let row = &steps.rows[step as usize];
+        let is_list = row.folded * 2 > row.objects;
         let (mut holder, mut edge) = self.scene.holder(row.example)?;
-        let is_list = steps.of(holder) != row.parent;
-        // In a list, up to where it begins: its first object hangs on something else by another name.
-        while is_list && (steps.of(holder) != row.parent || steps.label(row.parent) == steps.label(step)) {
-            let is_head = steps.of(holder) == row.parent;
+        // In a list, up to where it begins: its first object may hang on its owner by another name.
+        while is_list && (steps.of(holder) == step || steps.label(steps.of(holder)) == steps.label(step)) {
             (holder, edge) = self.scene.holder(holder)?;
-            if is_head {
-                break;
-            }
         }
         Some((owner(self.scene, holder), Some(edge), is_list))
     }
@@ -163,6 +163,10 @@ impl Climb<'_> {
         let mut draft =
             Draft::new(self.scene, "growth", group.owner, group.entry, group.is_list, row.example, &series);
         draft.pattern = Some(pattern);
+        if counts.len() > 2 && counts.iter().rev().skip(1).all(|&count| count == 0) {
+            // It was not there in any dump before: held by something else then, or new.
+            return None;
+        }
         (draft.verdict, draft.confidence) = match (pattern, trend.confidence) {
             (Pattern::Steady, Confidence::High) => (Verdict::Leak, Confidence::High),
             // Two dumps: a fifth more is growth, a few more are not.
@@ -189,7 +193,8 @@ impl Climb<'_> {
             let sums = self.sums(step);
             sums.last().map_or(0, |s| s.below).saturating_sub(sums.first().map_or(0, |s| s.below))
         };
-        let is_object = |step: u32| matches!(steps.label(step), Label::Named(_) | Label::Function(..));
+        let is_object =
+            |step: u32| matches!(steps.label(step), Label::Named(_) | Label::Function(..) | Label::Inner(_));
         let top = group.steps.iter().copied().max_by_key(|&step| (growth(step), std::cmp::Reverse(step)))?;
         if is_object(top) {
             return Some(top);
@@ -215,8 +220,14 @@ impl Climb<'_> {
             draft.evidence.push(format!("of the {had} in the first dump, none or few were let go since"));
         } else if old * 2 < had {
             draft.evidence.push(format!("of the {had} in the first dump, {old} are left: they come and go"));
-            draft.verdict = Verdict::Suspect;
-            draft.confidence = Confidence::Low;
+            // A queue that more is put into than taken out of is a leak all the same, once it has doubled.
+            let now = counts.last().copied().unwrap_or(0);
+            if draft.verdict == Verdict::Leak && counts.len() > 2 && now >= 2 * had {
+                draft.confidence = Confidence::Medium;
+            } else {
+                draft.verdict = Verdict::Suspect;
+                draft.confidence = Confidence::Low;
+            }
         }
     }
 
@@ -226,7 +237,7 @@ impl Climb<'_> {
         let mut drafts = Vec::new();
         for step in 1..steps.rows.len() as u32 {
             let row = &steps.rows[step as usize];
-            if row.shallow_size < LARGE || self.is_growing(step) || !is_interesting(steps.label(step)) {
+            if row.shallow_size < LARGE || self.is_growing(step) || !self.is_interesting(step) {
                 continue;
             }
             let series = self.sums(step);
@@ -258,6 +269,23 @@ impl Climb<'_> {
         drafts
     }
 
+    /// What V8 makes for itself grows with the code that runs, except for what it makes when the program asks for it.
+    fn is_interesting(&self, step: u32) -> bool {
+        match self.scene.steps.label(step) {
+            Label::Inner(name) => is_asked_for(self.scene.heap.snapshot.strings.get(name).as_bytes()),
+            Label::Kind(kind) => !matches!(
+                kind,
+                NodeType::CODE
+                    | NodeType::OBJECT_SHAPE
+                    | NodeType::HIDDEN
+                    | NodeType::SYNTHETIC
+                    | NodeType::NUMBER
+                    | NodeType::SYMBOL
+            ),
+            _ => true,
+        }
+    }
+
     fn has_growing_ancestor(&self, step: u32) -> bool {
         let mut at = step;
         while at != 0 {
@@ -270,21 +298,6 @@ impl Climb<'_> {
     }
 }
 
-/// What V8 makes for itself grows with the code that runs.
-fn is_interesting(label: Label) -> bool {
-    !matches!(
-        label,
-        Label::Kind(
-            NodeType::CODE
-                | NodeType::OBJECT_SHAPE
-                | NodeType::HIDDEN
-                | NodeType::SYNTHETIC
-                | NodeType::NUMBER
-                | NodeType::SYMBOL
-        )
-    )
-}
-
 /// True for what is held by V8's bookkeeping of code: feedback, boilerplates, compilation caches.
 pub(crate) fn is_behind_code(scene: &Scene<'_>, node: NodeIdx) -> bool {
     let mut at = Some(node);
@@ -295,6 +308,11 @@ pub(crate) fn is_behind_code(scene: &Scene<'_>, node: NodeIdx) -> bool {
         at = scene.holder(node).map(|(holder, _)| holder);
     }
     false
+}
+
+/// Things of V8's that stand for something the program did: waited for a promise, registered an object.
+fn is_asked_for(name: &[u8]) -> bool {
+    matches!(name, b"system / PromiseReaction" | b"system / WeakCell" | b"system / AsyncGeneratorRequest")
 }
 
 fn is_rising_at_last(series: &[u64]) -> bool {

@@ -36,7 +36,11 @@ pub(crate) fn accumulation(
     entry: Option<EdgeIdx>,
     is_list: bool,
 ) -> Accumulation {
-    let kind = if is_list { AccumulationKind::LinkedList } else { kind_of(scene, node, entry) };
+    let kind = match kind_of(scene, node, entry) {
+        AccumulationKind::Listeners => AccumulationKind::Listeners,
+        _ if is_list => AccumulationKind::LinkedList,
+        kind => kind,
+    };
     let mut names = Names { text: String::new(), property: None };
     if is_list && let Some(edge) = entry {
         names.push_front(scene, edge);

@@ -16,12 +16,27 @@ use crate::leaks::{Accumulation, AccumulationKind, Location, LocationRole};
 /// Objects inside a leaking one that are looked at for code.
 const MOST_INSIDE: usize = 300;
 
+/// From this score on, a function is the one that stores the objects: it can reach the place, calls what fills it, and
+/// is of the same file or knows the objects.
+const SURE: u32 = 9;
+/// From this score on, it also knows what is stored.
+const MAKES: u32 = 8;
+
 /// Finds the line for objects like `example` that pile up in `place`.
+///
+/// A listener is where its function is, since that is where it was added. Everything else is where it was stored, if
+/// the program stores it itself; then where its class is.
 pub(crate) fn locate(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Option<Location> {
     let is_value = is_value(scene, example);
-    of_program(scene, example)
+    let stored = best_function(scene, example, place);
+    let is_surely_stored =
+        place.kind != AccumulationKind::Listeners && stored.as_ref().is_some_and(|(score, _)| *score >= SURE);
+    let stored = stored.map(|(_, location)| location);
+    let own = || of_program(scene, example);
+    let found = if is_surely_stored { stored.clone() } else { own() };
+    found
         .or_else(|| if is_value { None } else { inside(scene, example) })
-        .or_else(|| best_function(scene, example, place))
+        .or(stored)
         .or_else(|| owner_class(scene, place.node))
         .or_else(|| function_on_the_way(scene, place.node))
         .or_else(|| if is_value { inside(scene, example) } else { None })
@@ -117,6 +132,8 @@ struct Clues {
     way: Vec<StringId>,
     /// Scripts of the classes on the way.
     scripts: Vec<u32>,
+    /// Its class, unless any object has it.
+    class: Option<StringId>,
     /// Names of the leaking object's properties.
     properties: Vec<StringId>,
     /// Its hidden class and the ones it came from.
@@ -124,7 +141,7 @@ struct Clues {
 }
 
 /// The function of the program that most probably puts objects like `example` into `place`.
-fn best_function(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Option<Location> {
+fn best_function(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Option<(u32, Location)> {
     let clues = clues(scene, example, place);
     let fillers = fillers(scene, place);
     let mut best: Option<(u32, usize, &Function)> = None;
@@ -144,8 +161,8 @@ fn best_function(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> O
         }
     }
     let (score, _, function) = best?;
-    let role = if score >= 8 { LocationRole::Maker } else { LocationRole::User };
-    scene.location(function.closure, role)
+    let role = if score >= MAKES { LocationRole::Maker } else { LocationRole::User };
+    Some((score, scene.location(function.closure, role)?))
 }
 
 /// How well a function fits the clues; 0 if it can't be the one.
@@ -171,6 +188,7 @@ fn score(
         2 * known.min(clues.properties.len()) / clues.properties.len()
     };
     let meets = clues.shapes.iter().any(|shape| mentions.shapes.contains(shape));
+    let names_class = clues.class.is_some_and(|class| mentions.names.contains(&class));
     let is_program = scene.code.origin(function.place.0) == Origin::Program;
     3 * u32::from(sees)
         + 3 * names_way
@@ -178,6 +196,7 @@ fn score(
         + 3 * u32::from(fills)
         + 2 * makes as u32
         + 2 * u32::from(meets)
+        + 2 * u32::from(names_class)
         + u32::from(is_program)
 }
 
@@ -187,6 +206,8 @@ fn clues(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Clues {
         context: None,
         way: Vec::new(),
         scripts: Vec::new(),
+        class: (snapshot.node_type(example) == NodeType::OBJECT && !is_value(scene, example))
+            .then(|| snapshot.raw_name(example)),
         properties: Vec::new(),
         shapes: Vec::new(),
     };

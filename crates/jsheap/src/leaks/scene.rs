@@ -99,6 +99,10 @@ impl<'a> Scene<'a> {
                 let name = heap.snapshot.raw_name_text(self.code.unbound(node)).to_string_lossy();
                 if name.is_empty() { "(anonymous function)".to_owned() } else { format!("{name}()") }
             }
+            NodeType::HIDDEN => {
+                let name = heap.snapshot.raw_name_text(node).to_string_lossy();
+                name.strip_prefix("system / ").unwrap_or(&name).to_owned()
+            }
             _ => heap.class_name(node).to_string_lossy().into_owned(),
         }
     }

@@ -34,6 +34,8 @@ pub(crate) enum Label {
     Kind(NodeType),
     /// A context, whatever its scope.
     Context,
+    /// Something of V8's own with a name: a promise's reaction, a cell.
+    Inner(StringId),
     /// An object of a class, by its name.
     Named(StringId),
     /// A function, by name and place: script id, line, column.
@@ -60,6 +62,8 @@ pub(crate) struct StepRow {
     pub(crate) hash: u64,
     /// What the hashes of the steps below go on from.
     base: u64,
+    /// Objects here that another object of the step leads to: links of a chain.
+    pub(crate) folded: u64,
 }
 
 /// All steps of a heap. Parents come before children.
@@ -87,17 +91,18 @@ impl Steps {
         let mut builder = Builder::new(heap, code);
         let mut of_node = vec![NO_STEP; heap.snapshot.node_count()];
         for node in ways.order() {
-            let step = match ways.holder(node) {
-                None if node == heap.snapshot.root() => 0,
-                None => builder.child(0, Link::Root, node),
+            let (above, step) = match ways.holder(node) {
+                None if node == heap.snapshot.root() => (0, 0),
+                None => (0, builder.child(0, Link::Root, node)),
                 Some((holder, edge)) => {
-                    let link = builder.link(holder, edge);
-                    builder.child(of_node[holder.index()], link, node)
+                    let (above, link) = (of_node[holder.index()], builder.link(holder, edge));
+                    (above, builder.child(above, link, node))
                 }
             };
             of_node[node.index()] = step;
             let row = &mut builder.rows[step as usize];
             row.objects += 1;
+            row.folded += u64::from(row.parent != above);
             row.shallow_size = row.shallow_size.saturating_add(heap.shallow_size(node));
             if heap.snapshot.id(node) > heap.snapshot.id(row.example) {
                 row.example = node;
@@ -180,6 +185,11 @@ impl Children {
     }
 }
 
+/// Names of objects that say nothing of what they are for.
+fn is_plain(name: &[u8]) -> bool {
+    matches!(name, b"Object" | b"Array" | b"Map" | b"Set" | b"Promise" | b"Buffer" | b"Uint8Array" | b"")
+}
+
 struct Builder<'a> {
     heap: &'a Heap,
     code: &'a Code<'a>,
@@ -208,6 +218,7 @@ impl<'a> Builder<'a> {
             example: root,
             hash: 0,
             base: 0,
+            folded: 0,
         };
         Builder {
             heap,
@@ -274,6 +285,9 @@ impl<'a> Builder<'a> {
             NodeType::OBJECT | NodeType::NATIVE | NodeType::SYNTHETIC => {
                 Label::Named(snapshot.raw_name(node))
             }
+            NodeType::HIDDEN => Label::Inner(snapshot.raw_name(node)),
+            // A text becomes flat, or a part of another, as V8 likes.
+            kind if kind.is_string() => Label::Kind(NodeType::STRING),
             kind => Label::Kind(kind),
         }
     }
@@ -304,15 +318,16 @@ impl<'a> Builder<'a> {
         if self.rows.len() >= MOST_STEPS {
             return Some(parent);
         }
-        // Arrays, contexts and values have no identity of their own: their holders are folded.
-        if !matches!(
-            label,
-            Label::Named(_) | Label::Function(..) | Label::Kind(NodeType::CONCATENATED_STRING)
-        ) {
-            return None;
-        }
+        // Of what has no class of its own, only an unbroken chain of one name is one: an object in an object in a Map
+        // is another thing than the one around it.
+        let look_back = match label {
+            Label::Function(..) | Label::Inner(_) => LOOK_BACK,
+            Label::Named(name) if !is_plain(self.heap.snapshot.strings.get(name).as_bytes()) => LOOK_BACK,
+            Label::Named(_) | Label::Kind(NodeType::STRING) if matches!(link, Link::Named(..)) => 1,
+            _ => return None,
+        };
         let mut at = parent;
-        for _ in 0..LOOK_BACK {
+        for _ in 0..look_back {
             if self.kinds[at as usize] == (link, label) {
                 return Some(at);
             }
@@ -352,7 +367,7 @@ impl<'a> Builder<'a> {
         let label_hash = match label {
             Label::Kind(kind) => 16 + u64::from(kind.0),
             Label::Context => 15,
-            Label::Named(name) => self.texts.of(name),
+            Label::Named(name) | Label::Inner(name) => self.texts.of(name),
             Label::Function(name, place) => {
                 let place = place.map(|(script, line, column)| {
                     let script = self.code.script_name(script).map_or(0, |name| self.texts.of(name));
@@ -376,6 +391,7 @@ impl<'a> Builder<'a> {
             example: node,
             hash,
             base,
+            folded: 0,
         });
         self.kinds.push((link, label));
         (self.rows.len() - 1) as u32

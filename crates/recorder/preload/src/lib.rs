@@ -32,6 +32,15 @@ extern "C" fn loaded() {
 #[unsafe(link_section = ".init_array")]
 static LOADED: extern "C" fn() = loaded;
 
+/// Runs when the process exits.
+extern "C" fn exiting() {
+    twinheap_recorder::exiting();
+}
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static EXITING: extern "C" fn() = exiting;
+
 /// A stub for a function of one to four arguments: the registers become the arguments behind them.
 macro_rules! stub {
     ($($name:ident($sp:literal, $fp:literal) = $hook:path;)*) => {$(

@@ -13,7 +13,7 @@ const symbol = data.symbol;
 const isInlined = new Uint8Array(count);
 for (const node of data.inlined) isInlined[node] = 1;
 const own = data.costs.map(() => new Float64Array(count + 1));
-for (let at = 0; at < data.own.length; at += 6) {
+for (let at = 0; at < data.own.length; at += own.length + 1) {
   own.forEach((column, cost) => (column[data.own[at]] = data.own[at + 1 + cost]));
 }
 // A parent stands before its children, so that one pass from behind adds up.

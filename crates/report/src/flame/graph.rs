@@ -110,6 +110,8 @@ pub struct FlameGraph {
     pub(super) own: Vec<[u64; 5]>,
     /// What can't be drawn: the sum of the costs below zero, where a stretch of time frees older blocks.
     pub(super) below_zero: [u64; 5],
+    /// The recording is a sample, and does not tell what was temporary.
+    lacks_temporary: bool,
 }
 
 /// A name that is shared by many nodes.
@@ -137,7 +139,7 @@ impl<'a> Interned<'a> {
 impl FlameGraph {
     /// Brings the calls of a recording into columns.
     pub fn of_native(heap: &NativeHeap, tree: &TopDown) -> FlameGraph {
-        let mut graph = FlameGraph::default();
+        let mut graph = FlameGraph { lacks_temporary: !heap.has_temporary(), ..FlameGraph::default() };
         let (mut modules, mut files) = (Interned::with_none(), Interned::with_none());
         let mut known: FxHashMap<(&[u8], u32, bool), u32> = FxHashMap::default();
         for node in &tree.nodes {
@@ -161,6 +163,12 @@ impl FlameGraph {
         }
         (graph.modules, graph.files) = (modules.texts, files.texts);
         graph
+    }
+
+    /// The costs that the recording tells.
+    pub(super) fn costs(&self) -> impl Iterator<Item = FlameCost> {
+        let lacks_temporary = self.lacks_temporary;
+        FlameCost::ALL.into_iter().filter(move |&cost| cost != FlameCost::Temporary || !lacks_temporary)
     }
 
     /// Number of nodes.

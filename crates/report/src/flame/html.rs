@@ -75,7 +75,7 @@ pub fn flame_html(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
     for (node, costs) in graph.own.iter().enumerate() {
         if *costs != [0; 5] {
             own.push(node as u64);
-            own.extend(costs);
+            own.extend(graph.costs().map(|cost| costs[cost as usize]));
         }
     }
     let symbols = &graph.symbols;
@@ -85,7 +85,7 @@ pub fn flame_html(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
         by: view.by.key(),
         bottom_up: view.bottom_up,
         min_percent: view.min_percent,
-        costs: FlameCost::ALL.into_iter().map(cost).collect(),
+        costs: graph.costs().map(cost).collect(),
         modules: &graph.modules,
         hues: module_hues(graph),
         legend: modules_by_cost(graph),

@@ -68,14 +68,14 @@ pub fn callers_json<'a>(view: &CallersView<'a>) -> impl Serialize + use<'a> {
     let calls = |edges: &[CallEdge], end: fn(&CallEdge) -> FrameNo| {
         let call = |edge: &CallEdge| CallJson {
             function: position[end(edge).index()],
-            cost: CostJson::from(&edge.cost),
+            cost: view.source.cost_json(&edge.cost),
         };
         edges.iter().map(call).collect()
     };
     let function = |function: &FunctionCost| FunctionJson {
         line: line_json(view.table, function.frame, view.identity),
-        own: CostJson::from(&function.own),
-        inclusive: CostJson::from(&function.inclusive),
+        own: view.source.cost_json(&function.own),
+        inclusive: view.source.cost_json(&function.inclusive),
         callers: calls(view.callers.callers(function.frame), |edge| edge.caller),
         callees: calls(view.callers.callees(function.frame), |edge| edge.callee),
     };
@@ -85,7 +85,7 @@ pub fn callers_json<'a>(view: &CallersView<'a>) -> impl Serialize + use<'a> {
         file: view.source.file,
         selection: view.source.selection(),
         by: measure_word(view.by),
-        total: CostJson::from(&view.source.costs.total.cost),
+        total: view.source.cost_json(&view.source.costs.total.cost),
         functions: view.callers.functions.iter().map(function).collect(),
         warnings: view.source.warnings,
     }

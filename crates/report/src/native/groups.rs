@@ -51,8 +51,8 @@ struct GroupJson {
 pub fn groups_json<'a>(view: &GroupsView<'a>) -> impl Serialize + use<'a> {
     let group = |group: &GroupCost| GroupJson {
         name: group.name.as_deref().map(json_bytes),
-        own: CostJson::from(&group.own),
-        inclusive: CostJson::from(&group.inclusive),
+        own: view.source.cost_json(&group.own),
+        inclusive: view.source.cost_json(&group.inclusive),
     };
     Document {
         schema_version: SCHEMA_VERSION,
@@ -61,7 +61,7 @@ pub fn groups_json<'a>(view: &GroupsView<'a>) -> impl Serialize + use<'a> {
         selection: view.source.selection(),
         per: view.per,
         by: measure_word(view.by),
-        total: CostJson::from(&view.source.costs.total.cost),
+        total: view.source.cost_json(&view.source.costs.total.cost),
         groups: view.groups.iter().map(group).collect(),
         warnings: view.source.warnings,
     }

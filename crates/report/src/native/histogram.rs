@@ -4,7 +4,9 @@ use serde::Serialize;
 use twinheap_native::{Measure, SizeBucket, SizeCost};
 use twinheap_trace::IpId;
 
-use super::{FrameJson, NativeSource, SelectionJson, frame_words, measure_word, place_json, signed};
+use super::{
+    ErrorJson, FrameJson, NativeSource, SelectionJson, frame_words, measure_word, place_json, signed,
+};
 use crate::names::clean;
 use crate::table::{Align, Table};
 use crate::{SCHEMA_VERSION, Style};
@@ -51,6 +53,9 @@ struct SizeCostJson {
     allocations: u64,
     peak: i64,
     leaked: i64,
+    /// Only of a sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_95: Option<ErrorJson>,
 }
 
 #[derive(Serialize)]
@@ -60,10 +65,11 @@ struct TopSiteJson {
     frames: Vec<FrameJson>,
 }
 
-impl From<&SizeCost> for SizeCostJson {
-    fn from(cost: &SizeCost) -> Self {
-        let SizeCost { allocations, bytes, leaked, peak } = *cost;
-        SizeCostJson { bytes, allocations, peak, leaked }
+impl SizeCostJson {
+    fn new(source: &NativeSource<'_>, cost: &SizeCost) -> Self {
+        let SizeCost { allocations, bytes, leaked, peak, .. } = *cost;
+        let error_95 = source.is_estimated().then(|| ErrorJson::from(&cost.variance));
+        SizeCostJson { bytes, allocations, peak, leaked, error_95 }
     }
 }
 
@@ -73,11 +79,11 @@ pub fn histogram_json<'a>(view: &HistogramView<'a>) -> impl Serialize + use<'a> 
     let bucket = |bucket: &SizeBucket| BucketJson {
         min_size: *bucket.sizes.start(),
         max_size: *bucket.sizes.end(),
-        cost: SizeCostJson::from(&bucket.cost),
-        top_site: bucket
-            .top
-            .as_ref()
-            .map(|top| TopSiteJson { cost: SizeCostJson::from(&top.cost), frames: place_json(heap, top.ip) }),
+        cost: SizeCostJson::new(&view.source, &bucket.cost),
+        top_site: bucket.top.as_ref().map(|top| TopSiteJson {
+            cost: SizeCostJson::new(&view.source, &top.cost),
+            frames: place_json(heap, top.ip),
+        }),
     };
     Document {
         schema_version: SCHEMA_VERSION,

@@ -5,6 +5,7 @@ use twinheap_native::{Blame, CodeOwner, FrameView, NativeGrowth, NativeHeap, Sid
 use twinheap_trend::{Pattern, Verdict};
 
 use super::{FrameJson, frame_words, frames_json, function_name, seconds};
+use crate::brief::{Brief, BriefNumber, BriefSuspect, shell_word};
 use crate::names::{clean, json_bytes};
 use crate::{SCHEMA_VERSION, Style};
 
@@ -247,5 +248,63 @@ fn advice(view: &NativeLeaksView<'_>, heap: &NativeHeap, site: &SiteGrowth) -> S
                 .to_owned()
         }
         CodeOwner::Program => format!("See what becomes of the blocks that {name} allocates, and who has to free them."),
+    }
+}
+
+/// The same as a report, with at most so many suspects.
+pub fn native_leaks_brief(view: &NativeLeaksView<'_>, style: &Style) -> Brief {
+    let growth = view.growth;
+    let number = |name: &str, series: &[u64], words: &dyn Fn(u64) -> String| BriefNumber {
+        name: name.to_owned(),
+        course: series.iter().map(|&number| words(number)).collect(),
+        series: series.to_vec(),
+    };
+    let mut numbers = vec![number("native memory alive", &growth.live_bytes, &|bytes| style.size(bytes))];
+    if let Some(worst) = growth.sites.first() {
+        let words = site_words(view, &blame(view.steps[worst.step].heap, worst.stack));
+        numbers.push(number(&words, &worst.bytes, &|bytes| style.size(bytes)));
+        numbers.push(number("its blocks", &worst.blocks, &|blocks| style.count(blocks)));
+    }
+    let mut files: Vec<String> = view.labels.iter().map(|label| label.file.to_owned()).collect();
+    files.dedup();
+    let mut next = Vec::new();
+    if let Some(file) = files.last().map(|file| shell_word(file)) {
+        next.push(format!("twinheap tree {file} --by leaked"));
+        next.push(format!("twinheap flamegraph {file} -o {file}.html"));
+    }
+    Brief {
+        headline: headline(view, style),
+        verdict: growth.verdict.word(),
+        confidence: growth.confidence.word(),
+        numbers,
+        suspects: growth.sites.iter().take(view.most).map(|site| brief_site(view, site, style)).collect(),
+        next,
+        files,
+        warnings: view.warnings.to_vec(),
+    }
+}
+
+fn brief_site(view: &NativeLeaksView<'_>, site: &SiteGrowth, style: &Style) -> BriefSuspect {
+    let heap = view.steps[site.step].heap;
+    let blame = blame(heap, site.stack);
+    let bytes: Vec<String> = site.bytes.iter().map(|&bytes| style.size(bytes)).collect();
+    let blocks: Vec<String> = site.blocks.iter().map(|&blocks| style.count(blocks)).collect();
+    let frames = heap.places(site.stack).flat_map(|ip| heap.frames(ip));
+    BriefSuspect {
+        name: site_words(view, &blame),
+        signature: None,
+        look_at: place(&blame).map(|frame| match frame.line {
+            0 => clean(&String::from_utf8_lossy(frame.file), 200),
+            line => format!("{}:{line}", clean(&String::from_utf8_lossy(frame.file), 200)),
+        }),
+        evidence: vec![format!(
+            "{}: {} in {} blocks, from {} stacks",
+            site.verdict.word(),
+            bytes.join(" → "),
+            blocks.join(" → "),
+            style.count(site.stacks)
+        )],
+        trail: frames.take(LINES).map(|frame| frame_words(&frame, view.full_names)).collect(),
+        advice: advice(view, heap, site),
     }
 }

@@ -63,6 +63,15 @@ struct ThreadJson {
 struct SharedJson {
     peak: i64,
     leaked: i64,
+    /// Only of a sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_95: Option<SharedErrorJson>,
+}
+
+#[derive(Serialize)]
+struct SharedErrorJson {
+    peak: u64,
+    leaked: u64,
 }
 
 impl ThreadsView<'_> {
@@ -79,7 +88,7 @@ pub fn threads_json<'a>(view: &ThreadsView<'a>) -> impl Serialize + use<'a> {
             thread: thread.thread,
             tid: name.map(|name| name.tid),
             name: name.filter(|name| !name.name.is_empty()).map(|name| json_bytes(&name.name)),
-            cost: CostJson::from(&thread.cost),
+            cost: view.source.cost_json(&thread.cost),
         }
     };
     Document {
@@ -88,9 +97,16 @@ pub fn threads_json<'a>(view: &ThreadsView<'a>) -> impl Serialize + use<'a> {
         file: view.source.file,
         selection: view.source.selection(),
         by: measure_word(view.by),
-        total: CostJson::from(&view.source.costs.total.cost),
+        total: view.source.cost_json(&view.source.costs.total.cost),
         threads: view.threads.threads.iter().map(thread).collect(),
-        shared: SharedJson { peak: view.threads.shared.peak, leaked: view.threads.shared.leaked },
+        shared: SharedJson {
+            peak: view.threads.shared.peak,
+            leaked: view.threads.shared.leaked,
+            error_95: view.source.is_estimated().then(|| SharedErrorJson {
+                peak: view.threads.shared.variance.peak.error(),
+                leaked: view.threads.shared.variance.leaked.error(),
+            }),
+        },
         warnings: view.source.warnings,
     }
 }

@@ -1,7 +1,7 @@
 //! `timeline` of a native trace.
 
 use serde::Serialize;
-use twinheap_native::{SiteTimeline, Timeline};
+use twinheap_native::{SiteTimeline, Timeline, TimelineVariance, Variance};
 
 use super::{FrameJson, NativeSource, SelectionJson, frame_words, place_json, seconds, signed};
 use crate::names::clean;
@@ -43,10 +43,28 @@ struct Document<'a> {
     end: f64,
     live_bytes: &'a [i64],
     allocations: &'a [u64],
-    temporary: &'a [u64],
+    /// Null of a sample.
+    temporary: Option<&'a [u64]>,
+    /// Only of a sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_95: Option<TimelineErrorJson>,
     rss: &'a [Option<u64>],
     sites: Vec<SiteJson<'a>>,
     warnings: &'a [String],
+}
+
+/// How far the numbers are off, at most, in 95 of 100 recordings.
+#[derive(Serialize)]
+struct TimelineErrorJson {
+    live_bytes: Vec<u64>,
+    allocations: Vec<u64>,
+}
+
+impl From<&TimelineVariance> for TimelineErrorJson {
+    fn from(variance: &TimelineVariance) -> Self {
+        let errors = |column: &[Variance]| column.iter().map(|variance| variance.error()).collect();
+        TimelineErrorJson { live_bytes: errors(&variance.live), allocations: errors(&variance.allocations) }
+    }
 }
 
 #[derive(Serialize)]
@@ -69,7 +87,8 @@ pub fn timeline_json<'a>(view: &TimelineView<'a>) -> impl Serialize + use<'a> {
         end: timeline.ms.last().map_or(0.0, |&ms| seconds(ms)),
         live_bytes: &timeline.live,
         allocations: &timeline.allocations,
-        temporary: &timeline.temporary,
+        temporary: timeline.temporary.as_deref(),
+        error_95: timeline.variance.as_ref().map(TimelineErrorJson::from),
         rss: &timeline.rss,
         sites: timeline.sites.iter().map(site).collect(),
         warnings: view.source.warnings,
@@ -110,7 +129,7 @@ fn table_text(view: &TimelineView<'_>, style: &Style) -> String {
             signed(style, timeline.live[at]),
             style.bar(positive(timeline.live[at]), most, 10),
             style.count(timeline.allocations[at]),
-            style.count(timeline.temporary[at]),
+            timeline.temporary.as_ref().map_or_else(String::new, |temporary| style.count(temporary[at])),
             timeline.rss[at].map_or_else(String::new, |rss| style.size(rss)),
         ]);
     }
@@ -133,8 +152,9 @@ fn charts_text(view: &TimelineView<'_>, style: &Style) -> String {
         out.push_str(&chart_line(&label, &cells));
     }
     out.push_str(&axis(timeline));
-    let counts: [(&str, &[u64]); 2] = [("calls", &timeline.allocations), ("temporary", &timeline.temporary)];
+    let counts = [("calls", Some(&timeline.allocations)), ("temporary", timeline.temporary.as_ref())];
     for (name, values) in counts {
+        let Some(values) = values else { continue };
         let most = values.iter().copied().max().unwrap_or(0);
         out.push_str(&format!("\n{name}, at most {} in a column\n", style.count(most)));
         out.push_str(&chart_line("", &sparkline(values.iter().copied(), most)));

@@ -69,9 +69,9 @@ struct HiddenJson {
     cost: CostJson,
 }
 
-impl From<&Hidden> for HiddenJson {
-    fn from(hidden: &Hidden) -> Self {
-        HiddenJson { nodes: hidden.nodes, cost: CostJson::from(&hidden.cost) }
+impl HiddenJson {
+    fn new(source: &NativeSource<'_>, hidden: &Hidden) -> Self {
+        HiddenJson { nodes: hidden.nodes, cost: source.cost_json(&hidden.cost) }
     }
 }
 
@@ -137,8 +137,8 @@ pub fn tree_json<'a>(view: &TreeView<'a>) -> impl Serialize + use<'a> {
             depth: node.depth,
             parent: path.last().copied(),
             line: line_json(view.table, node.frame, view.identity),
-            cost: CostJson::from(&node.cost),
-            hidden: HiddenJson::from(&node.hidden),
+            cost: view.source.cost_json(&node.cost),
+            hidden: HiddenJson::new(&view.source, &node.hidden),
         });
         path.push(at);
     }
@@ -154,9 +154,9 @@ pub fn tree_json<'a>(view: &TreeView<'a>) -> impl Serialize + use<'a> {
         by: measure_word(view.cut.by),
         least: view.cut.least,
         depth: view.cut.depth,
-        total: CostJson::from(&view.source.costs.total.cost),
+        total: view.source.cost_json(&view.source.costs.total.cost),
         nodes,
-        hidden: HiddenJson::from(&view.tree.hidden),
+        hidden: HiddenJson::new(&view.source, &view.tree.hidden),
         warnings: view.source.warnings,
     }
 }

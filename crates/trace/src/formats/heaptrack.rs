@@ -15,6 +15,8 @@ const HEAPTRACK: u64 = 0x10400;
 /// Writes a recording, or the events from one time to another, in milliseconds since it began. Frees of blocks that
 /// were allocated before the first of them stay in.
 ///
+/// A call is an event there, so the calls of a sampled recording can't be scaled up; sizes can, and are.
+///
 /// # Errors
 /// Those of `out`.
 pub fn write_heaptrack(trace: &Trace, ms: Option<&Range<u64>>, out: &mut dyn Write) -> io::Result<()> {
@@ -33,6 +35,13 @@ pub fn heaptrack_losses(trace: &Trace) -> Vec<String> {
     if trace.matching != Matching::ByInfo {
         lost.push(
             "heaptrack keeps no addresses of blocks: temporary allocations are told by size and stack".into(),
+        );
+    }
+    if trace.sample_bytes.is_some_and(|bytes| bytes > 0) {
+        lost.push(
+            "heaptrack knows no samples: sizes are scaled, so that bytes are estimates of the whole; calls, temporary \
+             allocations and the histogram of sizes are those of the sample"
+                .into(),
         );
     }
     if trace.is_raw {
@@ -119,7 +128,12 @@ impl Writer<'_> {
             self.flush(BLOCK)?;
         }
         for info in (0..trace.infos.len() as u32).map(crate::InfoIdx) {
-            self.record(b'a', &[trace.infos.size(info), u64::from(trace.infos.trace(info).0)]);
+            let size = match trace.sample_bytes {
+                Some(_) => (trace.infos.size(info) as f64 * trace.sample_weight(trace.infos.size(info)))
+                    .round() as u64,
+                None => trace.infos.size(info),
+            };
+            self.record(b'a', &[size, u64::from(trace.infos.trace(info).0)]);
             self.flush(BLOCK)?;
         }
         Ok(())

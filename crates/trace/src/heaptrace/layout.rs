@@ -40,6 +40,7 @@ pub(super) mod kind {
     pub(in super::super) const INDEX: u8 = 10;
     pub(in super::super) const THREADS: u8 = 11;
     pub(in super::super) const MAPS: u8 = 12;
+    pub(in super::super) const LOST: u8 = 16;
     pub(in super::super) const TAIL: u8 = 0x7F;
 }
 

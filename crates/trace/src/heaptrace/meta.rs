@@ -70,6 +70,9 @@ pub struct End {
     pub losses: Losses,
     /// Bytes that the process had written for the recorder, and that could not be read as events.
     pub leftover_bytes: u64,
+    /// Why nobody looked for lost blocks, although that was wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leak_check_failed: Option<String>,
 }
 
 /// Why a recording ended.

@@ -289,6 +289,22 @@ impl<W: Write> Writer<W> {
         self.sink.segment(kind::LIVE, &rows.bytes);
     }
 
+    /// Blocks among those alive at the end that nothing points to: allocation's number, in order of the numbers, and
+    /// whether another of them points to it. To be called after [`Writer::live`], and only if somebody looked.
+    pub fn lost(&mut self, blocks: impl IntoIterator<Item = (u64, bool)>) {
+        let mut rows = Rows::default();
+        for (at, (allocation, is_indirect)) in blocks.into_iter().enumerate() {
+            if at % LIVE_BLOCKS == 0 && at > 0 {
+                self.sink.segment(kind::LOST, &rows.bytes);
+                rows.clear();
+            }
+            rows.difference(0, allocation);
+            rows.bytes.push(u8::from(is_indirect));
+        }
+        // An empty list says that nothing was lost.
+        self.sink.segment(kind::LOST, &rows.bytes);
+    }
+
     /// Writes all that waits, so that it can be read even if nothing follows. Each time costs some bytes, since what
     /// a segment repeats of the one before is not known to it: every few seconds is often enough.
     ///

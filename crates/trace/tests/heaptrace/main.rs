@@ -57,7 +57,7 @@ fn check_references(parsed: &Parsed) {
     let infos = live.chain(recording.culled.iter().map(|culled| culled.info));
     assert!(
         infos
-            .chain(recording.realloc_chains.rows().iter().map(|row| row.0))
+            .chain(recording.realloc_chains.rows().iter().map(|row| row.info))
             .all(|info| info.index() < trace.infos.len())
     );
     assert!(recording.maps.iter().all(|map| map.trace.index() < trace.tree.len()));

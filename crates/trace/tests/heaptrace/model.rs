@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use twinheap_trace::heaptrace::{End, EndReason, Losses, Meta, NewModule, Policy, Writer};
 use twinheap_trace::{
     Frame, FrameKind, InfoIdx, IpId, Lifetimes, LoadSegment, MapEvent, MapKind, MapOp, MemorySample, Module,
-    ModuleNo, Parsed, StringId, ThreadNo, TraceId,
+    ModuleNo, Parsed, ReallocChain, StringId, ThreadNo, TraceId,
 };
 
 /// Something that a recorder does. Numbers choose among what there is.
@@ -71,7 +71,8 @@ pub(crate) enum Step {
 struct Block {
     info: u32,
     born: u64,
-    reallocs: u32,
+    /// Sizes of the blocks that reallocations made this one of, the first one first.
+    before: Vec<u64>,
 }
 
 /// What must come of the steps.
@@ -88,7 +89,8 @@ pub(crate) struct Model {
     events: Vec<(bool, u32, bool, u64, u32)>,
     live: BTreeMap<u64, Block>,
     lifetimes: BTreeMap<(u32, u8), u64>,
-    chains: BTreeMap<(u32, u32), u64>,
+    /// Info of the last block, and the sizes of all.
+    chains: Vec<(u32, Vec<u64>)>,
     threads: BTreeMap<u32, (u32, Vec<u8>)>,
     memory: Vec<MemorySample>,
     maps: Vec<MapEvent>,
@@ -104,6 +106,14 @@ fn name(name: u8) -> Vec<u8> {
     match name {
         0 => b"/usr/lib/with space \xFF.so".to_vec(),
         _ => format!("name {name}").into_bytes(),
+    }
+}
+
+fn end_chain(chains: &mut Vec<(u32, Vec<u64>)>, infos: &[(u64, u32)], block: &Block) {
+    if !block.before.is_empty() {
+        let mut sizes = block.before.clone();
+        sizes.push(infos[block.info as usize].0);
+        chains.push((block.info, sizes));
     }
 }
 
@@ -139,15 +149,14 @@ impl Model {
             model.step(step, &mut writer);
         }
         writer.live(model.live.keys().map(|&number| (number, address_of(number))));
+        writer.lost(model.lost().map(|(number, _, is_indirect)| (number, is_indirect)));
         assert_eq!(writer.allocations(), model.allocations);
         let live_bytes =
             model.live.values().fold(0_u64, |all, b| all.wrapping_add(model.infos[b.info as usize].0));
         assert_eq!(writer.live_bytes(), live_bytes);
         let file = writer.finish(&model.end).expect("memory takes everything");
         for block in model.live.values() {
-            if block.reallocs > 0 {
-                *model.chains.entry((block.info, block.reallocs)).or_default() += 1;
-            }
+            end_chain(&mut model.chains, &model.infos, block);
         }
         (file, model)
     }
@@ -201,7 +210,7 @@ impl Model {
                 assert_eq!(info.index(), self.infos.len());
                 self.infos.push((size, node.0));
             }
-            Step::Alloc { info } => self.alloc(info, 0, writer),
+            Step::Alloc { info } => self.alloc(info, Vec::new(), writer),
             Step::FreeLatest => {
                 if let Some(number) = self.live.keys().last().copied() {
                     self.free(number, false, writer);
@@ -214,8 +223,8 @@ impl Model {
             }
             Step::Realloc { pick: number, info } => {
                 if let Some(number) = self.alive(number) {
-                    let reallocs = self.free(number, true, writer);
-                    self.alloc(info, reallocs + 1, writer);
+                    let before = self.free(number, true, writer);
+                    self.alloc(info, before, writer);
                 }
             }
             Step::Tick { ns } => {
@@ -279,6 +288,12 @@ impl Model {
         }
     }
 
+    /// Live blocks that are lost: number, info, whether another points to it.
+    fn lost(&self) -> impl Iterator<Item = (u64, u32, bool)> {
+        let is_lost = |(number, _): &(&u64, &Block)| *number % 3 == 0;
+        self.live.iter().filter(is_lost).map(|(&number, block)| (number, block.info, number % 2 == 0))
+    }
+
     /// A live block, from the oldest for 0 to the latest.
     fn alive(&self, number: u16) -> Option<u64> {
         let near = (self.allocations * u64::from(number)) >> 16;
@@ -286,32 +301,32 @@ impl Model {
         behind.or_else(|| self.live.first_key_value()).map(|(&number, _)| number)
     }
 
-    fn alloc(&mut self, info: u16, reallocs: u32, writer: &mut Writer<Vec<u8>>) {
+    fn alloc(&mut self, info: u16, before: Vec<u64>, writer: &mut Writer<Vec<u8>>) {
         let Some(info) = pick(0..self.infos.len(), info) else { return };
         let info = info as u32;
         let number = writer.alloc(InfoIdx(info));
         assert_eq!(number, self.allocations);
         self.allocations += 1;
-        self.live.insert(number, Block { info, born: self.now, reallocs });
+        self.live.insert(number, Block { info, born: self.now, before });
         self.events.push((false, info, false, self.now, self.thread));
     }
 
-    /// How many reallocations led to the block.
-    fn free(&mut self, number: u64, is_realloc: bool, writer: &mut Writer<Vec<u8>>) -> u32 {
+    /// The sizes of the chain, with the block that is freed.
+    fn free(&mut self, number: u64, is_realloc: bool, writer: &mut Writer<Vec<u8>>) -> Vec<u64> {
         let block = self.live.remove(&number).expect("one of the live ones");
         if is_realloc {
             writer.realloc_free(number, InfoIdx(block.info));
         } else {
             writer.free(number, InfoIdx(block.info));
-            if block.reallocs > 0 {
-                *self.chains.entry((block.info, block.reallocs)).or_default() += 1;
-            }
+            end_chain(&mut self.chains, &self.infos, &block);
         }
         let bucket = Lifetimes::bucket(self.now - block.born);
         *self.lifetimes.entry((block.info, bucket)).or_default() += 1;
         let is_latest = number + 1 == self.allocations && self.events.last().is_some_and(|event| !event.0);
         self.events.push((true, block.info, is_latest, self.now, self.thread));
-        block.reallocs
+        let mut sizes = block.before;
+        sizes.push(self.infos[block.info as usize].0);
+        sizes
     }
 
     /// Compares everything that was read.
@@ -346,13 +361,27 @@ impl Model {
             }
         }
         assert_eq!(lifetimes, self.lifetimes);
-        let chains = recording.realloc_chains.rows().iter().map(|&(info, len, n)| ((info.0, len), n));
-        assert_eq!(chains.collect::<BTreeMap<_, _>>(), self.chains);
+        let mut chains: BTreeMap<u32, ReallocChain> = BTreeMap::new();
+        for (info, sizes) in &self.chains {
+            let row = chains.entry(*info).or_default();
+            row.info = InfoIdx(*info);
+            row.chains += 1;
+            row.reallocations += sizes.len() as u64 - 1;
+            row.longest = row.longest.max(sizes.len() as u32 - 1);
+            row.first_bytes = row.first_bytes.saturating_add(sizes[0]);
+            for step in sizes.windows(2) {
+                row.copied_bytes = row.copied_bytes.saturating_add(step[0].min(step[1]));
+            }
+        }
+        assert_eq!(recording.realloc_chains.rows(), chains.into_values().collect::<Vec<_>>());
 
         let live = recording.live.as_ref().expect("a list of live blocks");
         let live: Vec<_> = live.iter().map(|b| (b.allocation, b.info.0, b.address)).collect();
         let expected = self.live.iter().map(|(&number, block)| (number, block.info, address_of(number)));
         assert_eq!(live, expected.collect::<Vec<_>>());
+        let lost = recording.lost.as_ref().expect("a list of lost blocks");
+        let lost = lost.iter().map(|b| (b.allocation, b.info.0, b.is_indirect));
+        assert_eq!(lost.collect::<Vec<_>>(), self.lost().collect::<Vec<_>>());
         let threads = recording.threads.iter().map(|(no, thread)| (no.0, (thread.tid, thread.name.clone())));
         assert_eq!(threads.collect::<BTreeMap<_, _>>(), self.threads);
         assert_eq!(recording.memory, self.memory);

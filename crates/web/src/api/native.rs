@@ -138,6 +138,7 @@ pub(super) async fn summary(
             stacks_of_site: 0,
             is_merged: true,
             show_suppressions: true,
+            lost: None,
         };
         serde_json::to_value(native_json(&view)).map_err(|error| internal(&error))
     })

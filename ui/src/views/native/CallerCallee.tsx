@@ -30,7 +30,7 @@ export function CallerCallee({ file }: ViewProps) {
     const sign = sorting.ascending ? 1 : -1;
     const key = sorting.by === "self" ? "self" : "inclusive";
     if (sorting.by === "name") kept.sort((a, b) => sign * (frameName(a.cost) < frameName(b.cost) ? -1 : 1));
-    else kept.sort((a, b) => sign * (a.cost[key][by] - b.cost[key][by]) || a.at - b.at);
+    else kept.sort((a, b) => sign * ((a.cost[key][by] ?? 0) - (b.cost[key][by] ?? 0)) || a.at - b.at);
     return kept;
   }, [data, filter, sorting.by, sorting.ascending, by]);
   const columns = useMemo(() => functionColumns(by), [by]);

@@ -44,7 +44,7 @@ export function Chart({ timeline, range, onRange, tall }: Props) {
       ? line<number>((i) => x(points[i]!), (i) => y(rss[i] ?? 0))(rss.flatMap((value, i) => (value === null ? [] : [i])))
       : null;
     const step = time.length > 0 ? (x(end) - x(start)) / time.length : 0;
-    const bars = time.map((t, i) => ({ x: x(t), all: h(allocations[i] ?? 0), temporary: h(temporary[i] ?? 0) }));
+    const bars = time.map((t, i) => ({ x: x(t), all: h(allocations[i] ?? 0), temporary: h(temporary?.[i] ?? 0) }));
     return { x, y, liveArea, rssLine, bars, step, most, calls };
   }, [timeline, width, liveHeight, callHeight]);
   const { x } = drawn;
@@ -136,13 +136,19 @@ export function Chart({ timeline, range, onRange, tall }: Props) {
             <span className="key rss" /> RSS
           </>
         )}
-        <span className="key calls" /> calls <span className="key temporary" /> temporary
+        <span className="key calls" /> calls
+        {timeline.temporary && (
+          <>
+            <span className="key temporary" /> temporary
+          </>
+        )}
         {hovered >= 0 && (
           <span className="dim">
             {" "}
             · {seconds(timeline.time[hovered]!)}: {size(timeline.live_bytes[hovered] ?? 0)} alive
             {timeline.rss[hovered] != null && `, ${size(timeline.rss[hovered]!)} RSS`},{" "}
-            {count(timeline.allocations[hovered] ?? 0)} calls, {count(timeline.temporary[hovered] ?? 0)} temporary
+            {count(timeline.allocations[hovered] ?? 0)} calls
+            {timeline.temporary && `, ${count(timeline.temporary[hovered] ?? 0)} temporary`}
           </span>
         )}
       </p>

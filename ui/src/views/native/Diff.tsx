@@ -151,6 +151,7 @@ function diffColumns(by: By): Column<Row>[] {
         cell: (row) => {
           if (row.frame) return "";
           const value = row.stack[key];
+          if (value === null) return "–";
           const text = value < 0 ? `−${costText(key, -value)}` : signed(value, (n) => costText(key, n));
           return <span className={value > 0 ? "up" : value < 0 ? "down" : "dim"}>{text}</span>;
         },

@@ -33,9 +33,11 @@ export function NativeStart({ file }: ViewProps) {
               <Card title="Allocations" note={`${size(data.allocated_bytes)} in all`}>
                 {count(data.allocations)}
               </Card>
-              <Card title="Temporary" note={percent(data.temporary, data.allocations)}>
-                {count(data.temporary)}
-              </Card>
+              {data.temporary !== null && (
+                <Card title="Temporary" note={percent(data.temporary, data.allocations)}>
+                  {count(data.temporary)}
+                </Card>
+              )}
               {data.peak_rss !== null && <Card title="Peak RSS">{size(data.peak_rss)}</Card>}
               {data.suppressed_bytes !== 0 && <Card title="Suppressed leaks">{size(data.suppressed_bytes)}</Card>}
               <Card title="Recorded for">{seconds(data.runtime)}</Card>
@@ -44,7 +46,7 @@ export function NativeStart({ file }: ViewProps) {
           <section>
             <h2>Most expensive stacks</h2>
             <ol className="stacks">
-              {data.stacks[by].slice(0, STACKS).map((stack, at) => (
+              {(data.stacks[by] ?? []).slice(0, STACKS).map((stack, at) => (
                 <li key={at}>
                   <span className="stack-cost">{costText(by, stack[by])}</span>
                   <span className="frames">

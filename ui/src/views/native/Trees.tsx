@@ -90,11 +90,11 @@ function costColumns(by: By, tree: NativeTree | undefined): Column<Row>[] {
         <span className="share">
           <span
             className="bar"
-            style={{ width: `${tree ? Math.min(100, Math.max(0, (node[by] / tree.total[by]) * 100)) : 0}%` }}
+            style={{ width: `${tree ? Math.min(100, Math.max(0, ((node[by] ?? 0) / (tree.total[by] ?? 1)) * 100)) : 0}%` }}
             aria-hidden="true"
           />
           <span className="value">{costText(key, node[key])}</span>
-          <span className="percent">{percent(node[by], tree?.total[by] ?? 0)}</span>
+          <span className="percent">{percent(node[by] ?? 0, tree?.total[by] ?? 0)}</span>
         </span>
       ) : (
         costText(key, node[key])

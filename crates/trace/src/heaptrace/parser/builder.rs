@@ -62,6 +62,7 @@ impl Builder {
             kind::SYMBOLS => self.symbols(payload),
             kind::SUPPRESSIONS => self.suppressions(payload),
             kind::LIVE => self.live(payload),
+            kind::LOST => self.lost(payload),
             kind::CULLED => self.culled(payload),
             kind::THREADS => self.threads(payload),
             kind::MAPS => self.maps(payload),

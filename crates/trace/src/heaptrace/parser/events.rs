@@ -13,7 +13,7 @@ use crate::heaptrace::columns::{Layout, take_column};
 use crate::heaptrace::layout::{MAX_EVENTS, NEAR, WIDE, column};
 use crate::heaptrace::numbers::{Numbers, unzigzag};
 use crate::ids::{InfoIdx, ThreadNo};
-use crate::lifetimes::{ChainCounts, LifetimeCounts, Lifetimes, ReallocChains};
+use crate::lifetimes::{Chain, ChainCounts, LifetimeCounts, Lifetimes, ReallocChains};
 use crate::recording::Recording;
 use crate::trace::Trace;
 
@@ -42,7 +42,7 @@ pub(super) struct EventDecoder {
     /// Whether the latest event allocated.
     after_allocation: bool,
     /// Reallocations up to the block that the next event allocates, if a realloc freed one.
-    chain: Option<u32>,
+    chain: Option<Chain>,
     /// Columns of a segment, kept for their room.
     infos: Vec<u32>,
     steps: Vec<u32>,
@@ -398,9 +398,9 @@ impl EventDecoder {
             }
             let info = self.infos[cursor.allocation];
             let mut entry = Entry::new(info);
-            if let Some(length) = chain {
+            if let Some(chain) = chain {
                 entry = entry.in_chain();
-                self.chains.begin(self.live.next, length);
+                self.chains.begin(self.live.next, chain.and(trace.infos.size(InfoIdx(info))));
             }
             self.live.push(entry);
             self.put(Event::allocation(info));
@@ -412,11 +412,12 @@ impl EventDecoder {
         let is_latest = self.after_allocation && number.wrapping_add(1) == self.live.next;
         self.after_allocation = false;
         let Some(entry) = self.live.take(number) else { return Ok(()) };
-        let length = if entry.is_in_chain() { self.chains.take(number) } else { 0 };
+        let info = InfoIdx(entry.info());
+        let chain = if entry.is_in_chain() { self.chains.take(number) } else { None };
         if is_realloc {
-            self.chain = Some(length.saturating_add(1));
-        } else {
-            self.chains.end_with(InfoIdx(entry.info()), length);
+            self.chain = Some(chain.unwrap_or_else(|| Chain::of(trace.infos.size(info))));
+        } else if let Some(chain) = chain {
+            self.chains.end_with(info, chain);
         }
         self.put(Event::free(entry.info(), is_latest));
         self.births.reach(self.tick, self.live.next);

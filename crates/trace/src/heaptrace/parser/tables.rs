@@ -6,7 +6,7 @@ use super::defs::moved;
 use crate::heaptrace::numbers::Numbers;
 use crate::heaptrace::rows::{frame_kind, map_op};
 use crate::ids::{InfoIdx, IpId, StringId, ThreadNo, TraceId};
-use crate::recording::{Culled, LiveBlock, MapEvent, MemorySample, Thread};
+use crate::recording::{Culled, LiveBlock, LostBlock, MapEvent, MemorySample, Thread};
 use crate::trace::{EmbeddedSuppression, Frame, RssSample};
 
 const ROW: Wrong = "a row of a table is incomplete; the rest of its segment was skipped";
@@ -15,6 +15,9 @@ const REFERENCE: Wrong =
 const BACKWARDS: Wrong = "the times of a table run backwards; the rest of its segment was skipped";
 const NOT_ALIVE: Wrong =
     "the list of live blocks names one that is not alive, or one twice; the rest of it was skipped";
+
+const NOT_LOST: Wrong =
+    "the list of lost blocks names one that is not alive, or one twice; the rest of it was skipped";
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -128,6 +131,19 @@ impl Builder {
                 return Err(REFERENCE);
             }
             self.recording.culled.push(Culled { info: InfoIdx(last), allocations, bytes });
+        }
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, payload: &[u8]) -> Result<(), Wrong> {
+        let (mut rows, mut last) = (Numbers(payload), Last::default());
+        let blocks = self.recording.lost.get_or_insert_default();
+        while !rows.is_empty() {
+            let allocation = last.next(0, &mut rows)?;
+            let is_indirect = rows.byte().ok_or(ROW)? & 1 != 0;
+            let is_behind = blocks.last().is_none_or(|before| before.allocation < allocation);
+            let entry = self.events.live.get(allocation).filter(|_| is_behind).ok_or(NOT_LOST)?;
+            blocks.push(LostBlock { allocation, info: InfoIdx(entry.info()), is_indirect });
         }
         Ok(())
     }
