@@ -1,10 +1,10 @@
 //! `cargo xtask setup`: what the tests need beyond Rust and Node, all of it inside the repository.
 //!
-//! Nothing global changes: tools land in `target/tools`, npm packages in `tests/oracle/node_modules` and
-//! `tests/soak/node_modules`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
+//! Nothing global changes: tools land in `target/tools`, npm packages in `node_modules` of `tests/oracle`, `tests/soak`
+//! and `ui`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
 //! installation leaves out.
 //! The system packages that are asked for are heaptrack and valgrind, whose numbers and readers the native tests use, and
-//! the compilers and tools that make programs for those tests.
+//! the compilers and tools that make programs for those tests, and Chromium, in which the web page is tested.
 //! Whoever could build this program has the linker, and the `zstd` and `zlib` crates bring their code along.
 
 use std::{
@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
     peers()?;
     npm_packages(&root().join("tests/oracle"))?;
     npm_packages(&root().join("tests/soak"))?;
+    npm_packages(&root().join("ui"))?;
     for tool in [&CARGO_DENY, &TYPOS] {
         if tool.find().is_none() {
             tool.install()?;
@@ -63,13 +64,14 @@ fn toolchain_components() -> Result<()> {
     Ok(())
 }
 
-/// Programs that the native tests compare with, and their Debian packages.
-const PEERS: [(&str, &str); 5] = [
+/// Programs that tests compare with or need, and their Debian packages.
+const PEERS: [(&str, &str); 6] = [
     ("heaptrack_print", "heaptrack"),
     ("valgrind", "valgrind"),
     ("gcc", "gcc"),
     ("g++", "g++"),
     ("objcopy", "binutils"),
+    ("chromium", "chromium"),
 ];
 
 /// Installs the peers where apt can: as root, or with a `sudo` that asks nothing.
@@ -92,7 +94,7 @@ fn peers() -> Result<()> {
             apt(&install);
         }
         if !is_there() {
-            bail!("the native tests need {package}: `sudo apt-get install {package}`");
+            bail!("the tests need {package}: `sudo apt-get install {package}`");
         }
     }
     Ok(())
@@ -108,7 +110,7 @@ fn npm_packages(folder: &Path) -> Result<()> {
     }
     println!("npm ci in {}", folder.strip_prefix(root()).unwrap_or(folder).display());
     check(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
-        .context("the parity tests need Node.js with npm")
+        .context("the tests need Node.js with npm")
 }
 
 impl Tool {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     root,
     setup::{self, CARGO_DENY, TYPOS, Tool},
-    soak,
+    soak, target_dir,
 };
 
 /// Runs the steps up to the first that fails. `fast` trusts that `cargo xtask setup` was done before.
@@ -42,6 +42,7 @@ fn steps(fast: bool, total: &mut Tally) -> Result<()> {
         cargo(&format!("clippy {PRELOAD} --locked -- -D warnings"), &[("CARGO_TARGET_DIR", "target/preload")])
     })?;
     step("tests", total, cargo_test)?;
+    step("page", total, page_tests)?;
     step("soak", total, |_| {
         soak::short(None)?;
         soak::short_recording(None)
@@ -113,6 +114,26 @@ fn cargo_test(total: &mut Tally) -> Result<()> {
     judge(&command, child.wait()?)
 }
 
+/// The web page: its types and logic, and the page that was just built in a browser, at the numbers of its own tests.
+fn page_tests(total: &mut Tally) -> Result<()> {
+    let ui = root().join("ui");
+    for arguments in
+        [&["run", "--silent", "check"][..], &["run", "--silent", "test"], &["run", "--silent", "e2e"]]
+    {
+        let mut npm = Command::new("npm");
+        npm.args(arguments).current_dir(&ui).env("TWINHEAP_BIN", target_dir().join("debug/twinheap"));
+        let mut child = npm.stdout(Stdio::piped()).spawn().context("cannot start npm")?;
+        let stdout = child.stdout.take().context("npm's output was not piped")?;
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            println!("{line}");
+            total.add_npm(&line);
+        }
+        judge(&npm, child.wait()?)?;
+    }
+    Ok(())
+}
+
 /// Counts of tests, as `cargo test` words them; a step other than the tests counts as one more.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -134,6 +155,34 @@ impl Tally {
                 "failed" => self.failed += number,
                 "ignored" => self.ignored += number,
                 _ => {}
+            }
+        }
+    }
+
+    /// Adds a line of Vitest (`Tests  2 failed | 34 passed (36)`) or of Node's test runner (`# pass 19`).
+    fn add_npm(&mut self, line: &str) {
+        let line = line.trim();
+        if let Some((word, number)) = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '))
+            && let Ok(number) = number.parse::<u64>()
+        {
+            match word {
+                "pass" => self.passed += number,
+                "fail" | "cancelled" => self.failed += number,
+                "skipped" | "todo" => self.ignored += number,
+                _ => {}
+            }
+        } else if let Some(counts) = line.strip_prefix("Tests ") {
+            for part in counts.split('|') {
+                let mut words = part.split_whitespace();
+                let Some(number) = words.next().and_then(|number| number.parse::<u64>().ok()) else {
+                    continue;
+                };
+                match words.next() {
+                    Some("passed") => self.passed += number,
+                    Some("failed") => self.failed += number,
+                    Some("skipped" | "todo") => self.ignored += number,
+                    _ => {}
+                }
             }
         }
     }
@@ -168,6 +217,23 @@ mod tests {
             total.closing_line(1.234),
             "test result: FAILED. 7 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.23s"
         );
+    }
+
+    #[test]
+    fn npms_result_lines_add_up_too() {
+        let mut total = Tally::default();
+        for line in [
+            " Test Files  5 passed (5)",
+            "      Tests  2 failed | 34 passed | 1 skipped (37)",
+            "# tests 19",
+            "# pass 17",
+            "# fail 2",
+            "# skipped 0",
+            "# Subtest: pass 3",
+        ] {
+            total.add_npm(line);
+        }
+        assert_eq!(total, Tally { passed: 51, failed: 4, ignored: 1 });
     }
 
     #[test]

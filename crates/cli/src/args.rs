@@ -12,6 +12,7 @@ use crate::verbs::assert::AssertArgs;
 use crate::verbs::convert::ConvertArgs;
 use crate::verbs::flamegraph::FlamegraphArgs;
 use crate::verbs::leaks::LeaksArgs;
+use crate::verbs::open::OpenArgs;
 use crate::verbs::report::ReportArgs;
 use crate::verbs::serve::ServeArgs;
 
@@ -34,7 +35,7 @@ pub(crate) struct Arguments {
 }
 
 /// What every verb understands.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
@@ -115,6 +116,8 @@ pub(crate) enum Verb {
     Record(RecordArgs),
     /// Take dumps of a live process when asked over HTTP
     Serve(ServeArgs),
+    /// Show files in the browser: a local page for snapshots and native traces
+    Open(OpenArgs),
     /// Start a leaking sample server, take snapshots while it grows, and find the leak
     Demo(DemoArgs),
 }

@@ -70,21 +70,28 @@ pub(crate) fn report(error: &anyhow::Error, output: &Output) -> ExitCode {
     if error.is::<Interrupted>() || capture.is_some_and(CaptureError::is_interruption) {
         return ExitCode::from(INTERRUPTED);
     }
+    let (text, hint) = words(error);
+    output.error(&text);
+    if !hint.is_empty() {
+        output.hint(&hint);
+    }
+    let is_refused = matches!(capture, Some(CaptureError::Refused { .. }));
+    ExitCode::from(if is_refused { REFUSED } else { UNUSABLE })
+}
+
+/// What is wrong, and what to do about it, if anything is known.
+pub(crate) fn words(error: &anyhow::Error) -> (String, String) {
+    let capture = error.downcast_ref::<CaptureError>();
     // Those of a capture name their causes themselves.
     let recording = error.downcast_ref::<RecordError>();
     let text = capture.map(CaptureError::to_string).or_else(|| recording.map(RecordError::to_string));
-    output.error(&text.unwrap_or_else(|| format!("{error:#}")));
     let hint = error
         .downcast_ref::<Failure>()
         .and_then(|failure| failure.hint.clone())
         .or_else(|| error.downcast_ref::<DemoError>().map(|e| e.hint().to_owned()))
         .or_else(|| capture.map(CaptureError::hint))
         .or_else(|| recording.map(|error| error.hint().to_owned()));
-    if let Some(hint) = hint {
-        output.hint(&hint);
-    }
-    let is_refused = matches!(capture, Some(CaptureError::Refused { .. }));
-    ExitCode::from(if is_refused { REFUSED } else { UNUSABLE })
+    (text.unwrap_or_else(|| format!("{error:#}")), hint.unwrap_or_default())
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -64,6 +64,7 @@ fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<u8> {
         Verb::Snapshot(args) => verbs::snapshot::run(args, global, output),
         Verb::Record(args) => verbs::record::run(args, global, output),
         Verb::Serve(args) => verbs::serve::run(args, global, output),
+        Verb::Open(args) => verbs::open::run(args, global, output),
         Verb::Demo(args) => verbs::demo::run(args, global, output),
     }
 }

@@ -1,7 +1,7 @@
 //! Progress on long work, and the times of the passes.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use twinheap_jsheap::{Watch, Work};
 use twinheap_report::clean;
+use twinheap_web::FileProgress;
 
 use crate::args::Global;
 use crate::output::Output;
@@ -36,6 +37,8 @@ pub(crate) struct Progress {
     is_visible: bool,
     running: Mutex<Vec<(&'static str, Instant, Work)>>,
     timings: Mutex<Vec<Timing>>,
+    /// Somebody else who wants to know.
+    listener: Option<Arc<FileProgress>>,
 }
 
 impl Progress {
@@ -47,11 +50,20 @@ impl Progress {
             is_visible: !global.quiet && std::io::IsTerminal::is_terminal(&std::io::stderr()),
             running: Mutex::default(),
             timings: Mutex::default(),
+            listener: None,
         }
+    }
+
+    /// Tells somebody else too, always and at once.
+    pub(crate) fn with_listener(self, listener: Arc<FileProgress>) -> Self {
+        Progress { listener: Some(listener), ..self }
     }
 
     /// So many bytes of `file` are read, of all if that is known.
     pub(crate) fn bytes(&self, file: &str, done: u64, all: Option<u64>) {
+        if let Some(listener) = &self.listener {
+            listener.bytes(done, all);
+        }
         if !self.show() {
             return;
         }
@@ -152,6 +164,9 @@ fn write_timings(path: &Path, timings: &[Timing]) -> anyhow::Result<()> {
 
 impl Watch for Progress {
     fn begin(&self, pass: &'static str, work: Work) {
+        if let Some(listener) = &self.listener {
+            listener.begin(pass, work);
+        }
         self.running.lock().unwrap_or_else(PoisonError::into_inner).push((pass, Instant::now(), work));
         if self.show() {
             self.template("{spinner} {msg} {elapsed}");
@@ -161,6 +176,9 @@ impl Watch for Progress {
     }
 
     fn end(&self, pass: &'static str) {
+        if let Some(listener) = &self.listener {
+            listener.end(pass);
+        }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = running.iter().position(|r| r.0 == pass) else { return };
         let (_, began, work) = running.swap_remove(at);

@@ -1,5 +1,8 @@
 //! What a person sees of a node.
 
+use std::hash::Hasher as _;
+
+use rustc_hash::{FxHashMap, FxHasher};
 use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, StringId, Wtf8};
 
 use crate::heap::Heap;
@@ -25,7 +28,7 @@ pub struct SourceLocation {
 /// Scripts of a snapshot by V8's number, found through its functions.
 #[derive(Debug, Default)]
 pub struct Scripts {
-    by_id: rustc_hash::FxHashMap<u32, StringId>,
+    by_id: FxHashMap<u32, StringId>,
 }
 
 impl Scripts {
@@ -101,29 +104,45 @@ impl Heap {
     }
 
     /// Whether a node's name contains a text, in upper or lower case: a search through many nodes, which looks at
-    /// each name of the file once.
+    /// each name of the file once, and at the name of a plain object once for each list of properties.
     pub fn name_search(&self, text: &str) -> impl FnMut(NodeIdx) -> bool + '_ {
-        let wanted = text.to_lowercase();
-        let contains = move |name: &[u8]| String::from_utf8_lossy(name).to_lowercase().contains(&wanted);
+        let finder = Finder::new(text);
         let mut known: Vec<Option<bool>> = vec![None; self.snapshot.strings.len()];
-        let mut ropes: rustc_hash::FxHashMap<NodeIdx, bool> = rustc_hash::FxHashMap::default();
+        let mut ropes: FxHashMap<NodeIdx, bool> = FxHashMap::default();
+        let mut shapes: FxHashMap<u64, (NodeIdx, bool)> = FxHashMap::default();
         move |node| {
             let kind = self.snapshot.node_type(node);
             let name = self.snapshot.raw_name(node);
+            let is_object = kind == NodeType::OBJECT && self.names.known(name) == Known::Object;
             let is_raw = kind != NodeType::CONCATENATED_STRING
-                && self.names.known(name) != Known::Object
+                && !is_object
                 && !self.detached.prefixed.contains(node.index());
             match known.get_mut(name.index()) {
                 Some(answer) if is_raw => {
-                    *answer.get_or_insert_with(|| contains(self.snapshot.strings.get(name).as_bytes()))
+                    *answer.get_or_insert_with(|| finder.is_in(self.snapshot.strings.get(name).as_bytes()))
                 }
                 _ if kind == NodeType::CONCATENATED_STRING => {
                     let base = self.ropes().base(node);
-                    *ropes.entry(base).or_insert_with(|| contains(&self.node_name(base)))
+                    *ropes.entry(base).or_insert_with(|| finder.is_in(&self.node_name(base)))
                 }
-                _ => contains(&self.node_name(node)),
+                _ if is_object => {
+                    let mut hasher = FxHasher::default();
+                    self.properties(node).for_each(|name| hasher.write_u32(name.0));
+                    let answer = || finder.is_in(&self.node_name(node));
+                    let &mut (like, fits) = shapes.entry(hasher.finish()).or_insert_with(|| (node, answer()));
+                    // Two lists of properties may have the same hash.
+                    if self.properties(node).eq(self.properties(like)) { fits } else { answer() }
+                }
+                _ => finder.is_in(&self.node_name(node)),
             }
         }
+    }
+
+    /// Names of a plain object's properties, in the order of the file: what its own name is made of.
+    fn properties(&self, node: NodeIdx) -> impl Iterator<Item = StringId> + '_ {
+        let snapshot = &self.snapshot;
+        let edges = snapshot.edges(node).filter(|&edge| snapshot.edge_type(edge) == EdgeType::Property);
+        edges.filter_map(|edge| snapshot.edge_name(edge))
     }
 
     /// The name of the node's class.
@@ -189,4 +208,73 @@ impl Heap {
 
 fn property_text(name: &Wtf8) -> Vec<u8> {
     crate::interfaces::formatted(name)
+}
+
+/// Looks for a text in many others, in upper or lower case.
+struct Finder {
+    /// In lower case.
+    wanted: String,
+    /// Position of the byte of `wanted` that other texts have least often, if it is all ASCII.
+    rare: Option<usize>,
+}
+
+/// Letters from the most to the least frequent in English text and code; whatever is not here is rarer still.
+const FREQUENT: &[u8] = b"etaoinsrlcdupmhgfbyvkwxjqz ";
+
+impl Finder {
+    fn new(text: &str) -> Finder {
+        let wanted = text.to_lowercase();
+        let rank = |byte: &u8| FREQUENT.iter().position(|c| c == byte).unwrap_or(FREQUENT.len());
+        let rarest = wanted.bytes().enumerate().max_by_key(|(_, byte)| rank(byte)).map(|(at, _)| at);
+        let rare = if wanted.is_ascii() { rarest } else { None };
+        Finder { wanted, rare }
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        // Letters outside of ASCII may have others, or several, as their lower case.
+        if !text.is_ascii() {
+            return String::from_utf8_lossy(text).to_lowercase().contains(&self.wanted);
+        }
+        let Some(rare) = self.rare else { return self.wanted.is_empty() };
+        let wanted = self.wanted.as_bytes();
+        let byte = wanted[rare];
+        memchr::memchr2_iter(byte, byte.to_ascii_uppercase(), text).any(|at| {
+            let start = at.checked_sub(rare);
+            let found = start.and_then(|start| text.get(start..start + wanted.len()));
+            found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(wanted: &str, text: &str) {
+        let simple = text.to_lowercase().contains(&wanted.to_lowercase());
+        assert_eq!(Finder::new(wanted).is_in(text.as_bytes()), simple, "{wanted:?} in {text:?}");
+    }
+
+    #[test]
+    fn a_search_finds_what_lower_case_finds() {
+        let texts = [
+            "",
+            "a",
+            "Socket",
+            "xSOCKETx",
+            "sockesocket",
+            "sock",
+            "SOC\u{212a}ET",
+            "straße",
+            "ÄÖ",
+            "0:1",
+            "zz",
+        ];
+        for wanted in ["", "a", "socket", "SOCKET", "k", "t", "ä", "ß", ":", "zzz", "ckes", "\u{212a}"] {
+            for text in texts {
+                check(wanted, text);
+            }
+        }
+    }
 }

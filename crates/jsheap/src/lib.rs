@@ -33,6 +33,7 @@ mod ropes;
 mod sampled;
 mod statistics;
 mod texts;
+mod tiles;
 mod timeline;
 
 pub use aggregates::{ClassRow, class_rows, instances};
@@ -46,10 +47,11 @@ pub use heap::{Heap, Resources, Unwatched, Watch, Work};
 pub use ids::IdEvidence;
 pub use interfaces::Interfaces;
 pub use merged::{MergedStep, Via, merged_paths};
-pub use retainers::{Link, Paths, Step, children, retainers};
+pub use retainers::{Link, PathTree, Paths, Step, children, retainers};
 pub use sampled::{SampledFunction, sampled_functions};
 pub use statistics::{Statistics, statistics};
 pub use texts::{StringGroup, duplicate_strings, duplicated_string_nodes, largest_strings};
+pub use tiles::{ScriptShare, Tile, dominated_tiles, script_shares};
 pub use timeline::{AllocationSite, Interval, allocation_sites, intervals};
 
 /// A set of nodes, by their position.

@@ -41,6 +41,9 @@ pub struct MergedStep {
     pub retained_size: u64,
 }
 
+/// A node that has no step.
+const NO_STEP: u32 = u32::MAX;
+
 /// The shortest paths to all of `targets` as one tree. Parents come before children; the first step is the root.
 ///
 /// Steps are merged if they have the same parent, the same edge name and the same class.
@@ -73,14 +76,18 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
         retained_size: 0,
     };
     let mut steps = vec![step(None, Via::Root, root)];
-    let mut step_of: FxHashMap<NodeIdx, usize> = FxHashMap::default();
-    step_of.insert(root, 0);
+    // By node, since nearly all of them may be on a path.
+    let mut step_of = vec![NO_STEP; n];
+    step_of[root.index()] = 0;
     let mut by_key: FxHashMap<(usize, Via, ClassId), usize> = FxHashMap::default();
     for &node in paths.order().iter().filter(|node| on_path.contains(node.index())) {
         let at = match paths.holder(node) {
             None => 0,
             Some((holder, edge)) => {
-                let Some(&parent) = step_of.get(&holder) else { continue };
+                let parent = match step_of[holder.index()] {
+                    NO_STEP => continue,
+                    parent => parent as usize,
+                };
                 let kind = heap.snapshot.edge_type(edge);
                 let via = match heap.snapshot.edge_name(edge) {
                     Some(name) if heap.names.ephemeron(name).is_some() => Via::WeakMapEntry,
@@ -94,7 +101,7 @@ pub fn merged_paths(heap: &Heap, paths: &Paths<'_>, targets: &[NodeIdx]) -> Vec<
                 })
             }
         };
-        step_of.insert(node, at);
+        step_of[node.index()] = at as u32;
         let here = &mut steps[at];
         here.objects += 1;
         if is_target.contains(node.index()) {

@@ -1,5 +1,7 @@
 //! Neighbours of a node: who holds it, and what it holds.
 
+use std::borrow::Cow;
+
 use twinheap_graph::BitSet;
 use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx};
 
@@ -68,6 +70,12 @@ pub fn children(heap: &Heap, node: NodeIdx) -> Vec<Link> {
 /// edge, and gives the value of a WeakMap entry the longer of the two ways that hold it.
 pub struct Paths<'a> {
     heap: &'a Heap,
+    tree: Cow<'a, PathTree>,
+}
+
+/// The tree of [`Paths`] without the heap, for whoever keeps both.
+#[derive(Clone, Debug)]
+pub struct PathTree {
     /// The edge by which each node was reached, [`NO_EDGE`] for roots and what is unreachable.
     by_edge: Vec<u32>,
     reached: BitSet,
@@ -105,14 +113,24 @@ impl<'a> Paths<'a> {
                 order.push(node);
             }
         });
-        Paths { heap, by_edge, reached, order }
+        Paths { heap, tree: Cow::Owned(PathTree { by_edge, reached, order }) }
+    }
+
+    /// Paths of a search that was made before, in the same heap.
+    pub fn of_tree(heap: &'a Heap, tree: &'a PathTree) -> Self {
+        Paths { heap, tree: Cow::Borrowed(tree) }
+    }
+
+    /// What the search found, to be kept beside the heap.
+    pub fn into_tree(self) -> PathTree {
+        self.tree.into_owned()
     }
 
     /// The shortest path to `node`, from the root; `None` if no strong path leads there.
     ///
     /// The first step is always the snapshot's root, the second, where there are user roots, one of them.
     pub fn to(&self, node: NodeIdx) -> Option<Vec<Step>> {
-        if !self.reached.contains(node.index()) {
+        if !self.tree.reached.contains(node.index()) {
             return None;
         }
         let mut steps = Vec::new();
@@ -132,7 +150,7 @@ impl<'a> Paths<'a> {
     /// The edge a node was reached by; a user root is held by the root itself.
     fn edge_to(&self, node: NodeIdx) -> Option<EdgeIdx> {
         let snapshot = &self.heap.snapshot;
-        match self.by_edge[node.index()] {
+        match self.tree.by_edge[node.index()] {
             _ if node == snapshot.root() => None,
             NO_EDGE => snapshot.edges(snapshot.root()).find(|&edge| snapshot.edge_to(edge) == node),
             edge => Some(EdgeIdx(edge)),
@@ -142,7 +160,7 @@ impl<'a> Paths<'a> {
     /// Nodes in the order they were reached, holders before what they hold. The root comes behind what the user
     /// roots reach.
     pub(crate) fn order(&self) -> &[NodeIdx] {
-        &self.order
+        &self.tree.order
     }
 
     /// The node before `node` on its path, and the edge between them.

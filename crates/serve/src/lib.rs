@@ -8,7 +8,6 @@
 //! the process's event loop is, and what can't is cached.
 
 mod answer;
-mod connections;
 mod folder;
 mod gate;
 mod keeper;
@@ -16,7 +15,6 @@ mod metrics;
 mod place;
 mod routes;
 mod target;
-mod token;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -38,7 +36,7 @@ use crate::routes::App;
 use crate::target::Watched;
 
 pub use gate::{Rate, RateError};
-pub use token::{Token, TokenError};
+pub use twinheap_http::{Token, TokenError};
 
 /// How often the flag is looked at that ends the server.
 const POLL: Duration = Duration::from_millis(50);
@@ -188,7 +186,7 @@ impl Server {
     /// If the system has no threads or no random numbers.
     pub fn run(self, stop: &'static AtomicBool) -> Result<Ended, ServeError> {
         let Server { listener, address, folder, watched, options, log } = self;
-        let salt = if options.redact { Some(token::random_bytes::<32>()?.to_vec()) } else { None };
+        let salt = if options.redact { Some(twinheap_http::random_bytes::<32>()?.to_vec()) } else { None };
         let dump_options = DumpOptions {
             salt,
             max_pause_seconds: options.max_pause.map(|p| p.as_secs_f64()),
@@ -242,7 +240,7 @@ async fn serve(listener: TcpListener, app: App, stop: &'static AtomicBool) -> Re
         }
         stopped.send_replace(true);
     };
-    tokio::join!(stopping, connections::serve(listener, routes::router(app), is_stopped));
+    tokio::join!(stopping, twinheap_http::serve(listener, routes::router(app), is_stopped));
     // Whoever takes the signals has raised the flag; which one it was can be told here.
     let termination = tokio::time::timeout(Duration::ZERO, terminations.recv()).await;
     Ok(if termination.is_ok() { Ended::Terminated } else { Ended::Interrupted })

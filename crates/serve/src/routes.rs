@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use twinheap_capture::{DumpOptions, Method, SnapshotOptions};
+use twinheap_http::Token;
 
 use crate::answer::{Failure, Form};
 use crate::folder::Allowed;
@@ -28,7 +29,6 @@ use crate::keeper::{Done, DumpOrder, Order, SampleOrder, UnderWay};
 use crate::metrics::{Counts, Vitals};
 use crate::place::{Naming, Place};
 use crate::target::Watched;
-use crate::token::Token;
 
 /// Pieces of a streamed dump that may wait for the client.
 const WAITING_PIECES: usize = 4;

@@ -11,6 +11,7 @@ pub(crate) mod histogram;
 pub(crate) mod leaks;
 mod native;
 pub(crate) mod objects;
+pub(crate) mod open;
 pub(crate) mod path;
 pub(crate) mod ps;
 pub(crate) mod record;

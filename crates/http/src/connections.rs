@@ -33,7 +33,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const BREATH: Duration = Duration::from_millis(100);
 
 /// Serves until `stopped`, then lets go of the clients.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(MOST));
     let mut connections = JoinSet::new();
     loop {

@@ -1,4 +1,4 @@
-//! The secret that a dump costs.
+//! The secret that a request costs.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -58,10 +58,17 @@ impl Token {
         &self.0
     }
 
+    /// Whether this text is the token.
+    ///
+    /// It takes as long for a token that is nearly right as for one that is all wrong.
+    pub fn is(&self, given: &str) -> bool {
+        is_equal(given.as_bytes(), self.0.as_bytes())
+    }
+
     /// Whether a header `Authorization` carries this token.
     ///
     /// It takes as long for a token that is nearly right as for one that is all wrong.
-    pub(crate) fn is_in(&self, authorization: &[u8]) -> bool {
+    pub fn is_in(&self, authorization: &[u8]) -> bool {
         let scheme = b"bearer ";
         let Some((given_scheme, given)) = authorization.split_at_checked(scheme.len()) else { return false };
         given_scheme.eq_ignore_ascii_case(scheme) && is_equal(given.trim_ascii(), self.0.as_bytes())
@@ -69,7 +76,10 @@ impl Token {
 }
 
 /// Random bytes, as for a secret.
-pub(crate) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+///
+/// # Errors
+/// If the system has no random numbers.
+pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)

@@ -1,0 +1,140 @@
+//! The local web page of `twinheap open`, and the API behind it.
+//!
+//! [`Server`] listens on loopback; `guard` checks token, host and origin; `assets` has the page that `ui/` is built
+//! to; `files` reads the files one after the other on a thread of its own and tells how far it is. `heap_view` keeps
+//! an analysed snapshot with the orders of its lists, and `api` answers: always one page of a list, never the graph.
+//! The routes and what they answer are described in `API.md`.
+//!
+//! How a file is read is not known here: the caller lends a [`Load`].
+
+mod answer;
+mod api;
+mod assets;
+mod cache;
+mod files;
+mod guard;
+mod heap_view;
+mod lists;
+mod native_view;
+mod rows;
+mod tiles;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use twinheap_http::Token;
+
+pub use files::{Content, FileProgress, Load, Loaded, Problem};
+
+/// How often the flag is looked at that ends the server.
+const POLL: Duration = Duration::from_millis(50);
+/// Threads that answer; the work itself is done on others.
+const ANSWERING: usize = 2;
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebError {
+    /// Others could connect.
+    #[error("{0} can be reached from other machines, and the page shows everything a process knew")]
+    Exposed(SocketAddr),
+    /// The address can't be had.
+    #[error("can't listen on {address}: {error}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The system refuses something.
+    #[error("can't start the server: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl WebError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            WebError::Exposed(_) => {
+                "listen on 127.0.0.1, and reach it from elsewhere with `ssh -L PORT:127.0.0.1:PORT HOST`"
+            }
+            WebError::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse => {
+                "another program listens there; choose another port with --listen, or leave it out"
+            }
+            WebError::Listen { .. } => "choose another address with --listen",
+            WebError::Io(_) => "see the system's message",
+        }
+    }
+}
+
+/// A server that listens already.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    token: Token,
+    files: Arc<files::Files>,
+}
+
+impl Server {
+    /// Listens. The files are read once [`Server::run`] is called.
+    ///
+    /// # Errors
+    /// If the address is not on loopback, or can't be had.
+    pub fn bind(listen: SocketAddr, files: Vec<PathBuf>) -> Result<Server, WebError> {
+        if !listen.ip().to_canonical().is_loopback() {
+            return Err(WebError::Exposed(listen));
+        }
+        let failed = |error| WebError::Listen { address: listen, error };
+        let listener = TcpListener::bind(listen).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Server { listener, address, token: Token::random()?, files: Arc::new(files::Files::new(files)) })
+    }
+
+    /// Where it listens: with port 0 the system chose one.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The page's address, with the token: whoever has it sees everything.
+    pub fn url(&self) -> String {
+        format!("http://{}/{}/", self.address, self.token.reveal())
+    }
+
+    /// Reads the files with `load` and answers until `stop` is raised.
+    ///
+    /// # Errors
+    /// If the system has no threads.
+    pub fn run(self, load: impl Load, stop: &'static AtomicBool) -> Result<(), WebError> {
+        let Server { listener, address, token, files } = self;
+        let reading = Arc::clone(&files);
+        // It is not waited for: what it does is in memory only, and ends with the process.
+        std::thread::Builder::new().name("load".into()).spawn(move || reading.load_all(&load))?;
+        let app = Arc::new(api::App { token, host: address.ip().to_string(), files });
+        let runtime = Builder::new_multi_thread().worker_threads(ANSWERING).enable_all().build()?;
+        let ended = runtime.block_on(serve(listener, app, stop));
+        // An answer that is being worked out has nobody left who waits for it.
+        runtime.shutdown_background();
+        ended
+    }
+}
+
+async fn serve(listener: TcpListener, app: Arc<api::App>, stop: &AtomicBool) -> Result<(), WebError> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (stopped, is_stopped) = watch::channel(false);
+    let stopping = async {
+        while !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(POLL).await;
+        }
+        stopped.send_replace(true);
+    };
+    tokio::join!(stopping, twinheap_http::serve(listener, api::router(app), is_stopped));
+    Ok(())
+}
