@@ -390,11 +390,14 @@ fn the_demo_names_what_leaks_and_where() {
 fn check_native_verdict(text: &str, caller: usize, kept: &std::path::Path) {
     let source = std::fs::read_to_string(kept.join("thumbnails.c")).unwrap();
     let line = 1 + source.lines().position(|line| line.contains("malloc(")).unwrap();
-    let (leak, called_by) =
-        (format!("scale_down  thumbnails.c:{line}"), format!("called by thumbnail  server.cjs:{caller}"));
+    let leak = format!("scale_down  thumbnails.c:{line}");
+    // V8 may have put the function into its caller.
+    let called_by =
+        [format!("called by thumbnail  server.cjs:{caller}"), "called by visit  server.cjs:".to_owned()];
     let told = text.lines().find(|line| line.contains(&leak) && line.contains(" leaks: "));
     let told = told.unwrap_or_else(|| panic!("no `{leak}` in: {text}"));
-    assert!(told.contains(&called_by) && told.ends_with("in 1,000 → 2,000 → 3,000 blocks"), "{told}");
+    assert!(called_by.iter().any(|caller| told.contains(caller)), "{told}");
+    assert!(told.ends_with("in 1,000 → 2,000 → 3,000 blocks"), "{told}");
     let recording = kept.join("demo.heaptrace");
     let output = run(&["summary", recording.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

@@ -53,6 +53,11 @@ pub(crate) fn rank(name: &str) -> usize {
     RANKS.iter().position(|&known| known == name).unwrap_or(RANKS.len())
 }
 
+/// True for a detector that knows a mistake, false for one that says what the objects are like.
+pub(crate) fn names_cause(name: &str) -> bool {
+    rank(name) < rank(slices::BUFFERS)
+}
+
 /// Adds what it finds.
 pub type Detector = fn(&Scene<'_>, &mut Vec<Evidence>);
 

@@ -216,7 +216,9 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
                 let is_news = draft.detector != "growth" || draft.place.node == home.place.node;
                 // Who names a cause goes before who describes.
                 let is_closer = detectors::rank(draft.detector) < detectors::rank(home.detector);
-                if is_news && is_closer {
+                // What describes a smaller part of it is a remark, not the matter.
+                let is_matter = detectors::names_cause(draft.detector) || draft.weight() >= home.weight() / 2;
+                if is_news && is_closer && is_matter {
                     home.detector = draft.detector;
                     home.function = draft.function.or(home.function);
                     home.advice = draft.advice.or(home.advice.take());
