@@ -329,7 +329,7 @@ for (const colorScheme of ["light", "dark"]) {
 /** When nothing is being worked out any more. */
 async function shown(on) {
   await on.locator("main").waitFor();
-  await on.waitForFunction(() => !document.querySelector('.busy, [aria-busy="true"]') && document.querySelector("main h1, main table, main [role=row], main [role=alert]"));
+  await on.waitForFunction(() => !document.querySelector('.busy, [aria-busy="true"]') && document.querySelector("main h1, main table, main figure, main [role=row], main [role=alert]"));
 }
 
 /** Texts with less contrast than 4.5:1 against what is behind them. */
