@@ -43,10 +43,7 @@ fn steps(fast: bool, total: &mut Tally) -> Result<()> {
     })?;
     step("tests", total, cargo_test)?;
     step("page", total, page_tests)?;
-    step("soak", total, |_| {
-        soak::short(None)?;
-        soak::short_recording(None)
-    })?;
+    step("soak", total, |_| soak::short(None))?;
     step("docs", total, |_| cargo("doc --workspace --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")]))?;
     // Not the advisories: their database comes over the network, and changes under a commit that was fine.
     let deny = ["--locked", "--log-level", "error", "check", "licenses", "bans", "sources"];
