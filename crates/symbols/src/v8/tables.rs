@@ -159,7 +159,7 @@ mod tests {
             check(8, Some(20));
             check(9, Some(15));
             check(1000, Some(15));
-            assert_eq!(SourcePositions::decode(&bytes, 4), None);
+            assert_eq!(SourcePositions::decode(&bytes, 2), None);
         }
         assert_eq!(SourcePositions::decode(&[0x80], 10), None);
         assert_eq!(SourcePositions::decode(&[2], 10), None);

@@ -283,7 +283,11 @@ pub fn write_massif(profile: &Profile, threshold: f64, out: &mut dyn Write) -> R
     writeln!(out, "cmd: {}", if meta.command.is_empty() { "?".to_owned() } else { line(&meta.command) })?;
     let clock = meta.clock.clone().unwrap_or_default();
     let is_known = matches!(&clock.unit[..], b"i" | b"ms" | b"B");
-    let time = |time: f64| if is_known { time } else { clock.seconds(time).unwrap_or(0.0) * 1e3 };
+    // A damaged profile may have a time that no number of milliseconds holds, or one before the start.
+    let time = |time: f64| {
+        let time = if is_known { time } else { clock.seconds(time).unwrap_or(0.0) * 1e3 };
+        time.max(0.0).min(f64::MAX)
+    };
     writeln!(out, "time_unit: {}", if is_known { line(&clock.unit) } else { "ms".to_owned() })?;
     let only;
     let snapshots = if profile.snapshots.is_empty() {
