@@ -286,7 +286,7 @@ pub fn write_massif(profile: &Profile, threshold: f64, out: &mut dyn Write) -> R
     // A damaged profile may have a time that no number of milliseconds holds, or one before the start.
     let time = |time: f64| {
         let time = if is_known { time } else { clock.seconds(time).unwrap_or(0.0) * 1e3 };
-        time.max(0.0).min(f64::MAX)
+        if time >= 0.0 { time.min(f64::MAX) } else { 0.0 }
     };
     writeln!(out, "time_unit: {}", if is_known { line(&clock.unit) } else { "ms".to_owned() })?;
     let only;
