@@ -217,8 +217,7 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
                 // Who names a cause goes before who describes.
                 let is_closer = detectors::rank(draft.detector) < detectors::rank(home.detector);
                 // What describes a smaller part of it is a remark, not the matter.
-                let is_matter =
-                    detectors::names_cause(draft.detector) || draft.weight() / 9 * 10 >= home.weight();
+                let is_matter = detectors::names_cause(draft.detector) || draft.weight() >= home.weight() / 2;
                 if is_news && is_closer && is_matter {
                     home.detector = draft.detector;
                     home.function = draft.function.or(home.function);
