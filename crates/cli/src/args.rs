@@ -80,7 +80,7 @@ pub(crate) enum Verb {
     Leaks(LeaksArgs),
     /// For CI: fail if something leaks, or if a class grows faster than it may
     Assert(AssertArgs),
-    /// The verdict as one file: Markdown for an issue, or JSON
+    /// The verdict as one file: Markdown for an issue, a page with pictures, or JSON
     Report(ReportArgs),
     /// List objects: the largest, those of a class, or those whose name contains a text
     Objects(ObjectsArgs),

@@ -54,6 +54,21 @@ pub(crate) struct DemoArgs {
     /// How many snapshots to take
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=20))]
     pub(crate) snapshots: u32,
+
+    /// Show the files on a local web page in the end, and print its address
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub(crate) page: Page,
+}
+
+/// Whether there is a web page in the end, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Page {
+    /// Until Ctrl-C; without a terminal, until nobody has looked at it for a minute
+    Auto,
+    /// Until Ctrl-C
+    Always,
+    /// No page: the demo ends with the verdicts
+    Never,
 }
 
 /// What happened just now, for whoever shows progress.

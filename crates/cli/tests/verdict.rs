@@ -191,7 +191,7 @@ fn native_traces_leak_at_call_sites() {
 }
 
 #[test]
-fn reports_are_markdown_or_json() {
+fn reports_are_markdown_pages_or_json() {
     let leaky = LAB.ladder("leaky");
     let report = LAB.path("report.md").display().to_string();
     check("report", &leaky, &["-o", &report], 0);
@@ -205,6 +205,21 @@ fn reports_are_markdown_or_json() {
     assert_eq!(document["kind"], "report");
     assert_eq!(document["findings"]["kind"], "native-leaks");
     assert_eq!(document["numbers"].as_array().unwrap().len(), 3);
+    for (name, files) in
+        [("leaky", leaky), ("grows", vec![LAB.path("grows.heaptrack").display().to_string()])]
+    {
+        let page = LAB.path(&format!("{name}.html")).display().to_string();
+        check("report", &files, &["-o", &page], 0);
+        let page = std::fs::read_to_string(&page).unwrap();
+        assert!(page.len() < 5_000_000 && page.contains("<svg class=\"map\""), "{name}");
+        let known = check("report", &files, &["-o", "-", "--format", "json"], 0);
+        assert!(known["headline"].as_str().is_some_and(|words| page.contains(&format!("<h1>{words}</h1>"))));
+        for number in known["numbers"].as_array().unwrap() {
+            for value in number["series"].as_array().unwrap() {
+                assert!(page.contains(&format!("<data value=\"{value}\">")), "{value} in {page}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! One report on a ladder or a recording: the verdict in a sentence, three numbers, the evidence, what to do next.
 //!
-//! A [`Brief`] is words already, and the same for both heaps. As Markdown it can be pasted into an issue; texts out
-//! of dumps can't break out of it.
+//! A [`Brief`] is words already, and the same for both heaps. As Markdown it can be pasted into an issue, as HTML it is
+//! a page in one file, with pictures; texts out of dumps can't break out of either.
+
+mod html;
+mod picture;
 
 use serde::Serialize;
 
+pub use self::html::brief_html;
 use crate::SCHEMA_VERSION;
 use crate::names::clean;
+use crate::tiles::Tile;
 
 /// A report, ready to be written.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,11 +45,24 @@ pub struct BriefNumber {
     pub series: Vec<u64>,
 }
 
+impl BriefNumber {
+    /// A number with a word for each dump.
+    pub(crate) fn new(name: &str, series: &[u64], words: &dyn Fn(u64) -> String) -> BriefNumber {
+        BriefNumber {
+            name: name.to_owned(),
+            course: series.iter().map(|&number| words(number)).collect(),
+            series: series.to_vec(),
+        }
+    }
+}
+
 /// A suspect with its evidence.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BriefSuspect {
     /// The suspect in a few words.
     pub name: String,
+    /// Its numbers, as pictures show them; the evidence has them in words.
+    pub numbers: Vec<BriefNumber>,
     /// What it keeps when it is met again; `None` for native call sites.
     pub signature: Option<String>,
     /// The line to look at, and what it has to do with it.
@@ -55,6 +73,15 @@ pub struct BriefSuspect {
     pub trail: Vec<String>,
     /// What to do about it.
     pub advice: String,
+}
+
+/// Where the bytes of the newest dump are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BriefPicture {
+    /// What the areas are.
+    pub caption: String,
+    /// The areas.
+    pub tiles: Tile,
 }
 
 #[derive(Serialize)]
@@ -203,6 +230,7 @@ mod tests {
                 name: "Session in Store.items".to_owned(),
                 signature: Some("0123456789abcdef".to_owned()),
                 look_at: Some("server.js:20:14".to_owned()),
+                numbers: Vec::new(),
                 evidence: vec!["500 are younger than the last dump".to_owned()],
                 trail: vec!["(root) @1".to_owned(), " └ store".to_owned()],
                 advice: "Give it a limit.".to_owned(),

@@ -6,7 +6,7 @@ mod outcomes;
 use serde::Serialize;
 use twinheap_jsheap::leaks::{Confidence, Findings, Location, Outcome, Pattern, Suspect, Verdict};
 
-pub use self::brief::leaks_brief;
+pub use self::brief::{leaks_brief, leaks_picture};
 use self::outcomes::{OutcomeJson, outcomes_json, outcomes_text};
 use crate::describe::Describer;
 use crate::names::clean;

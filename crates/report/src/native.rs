@@ -19,7 +19,10 @@ pub use callers::{CallersView, callers_json, callers_text};
 pub use diff::{NativeDiffView, native_diff_json, native_diff_text};
 pub use groups::{GroupsView, groups_json, groups_text};
 pub use histogram::{HistogramView, histogram_json, histogram_text};
-pub use leaks::{NativeLeaksView, StepLabel, native_leaks_brief, native_leaks_json, native_leaks_text};
+pub use leaks::{
+    NativeLeaksView, StepLabel, native_leaks_brief, native_leaks_json, native_leaks_picture,
+    native_leaks_text,
+};
 pub use lifetimes::{LifetimesView, lifetimes_json, lifetimes_text};
 pub use reallocs::{ReallocsView, reallocs_json, reallocs_text};
 pub use threads::{ThreadName, ThreadsView, threads_json, threads_text};
@@ -38,8 +41,8 @@ use twinheap_trace::{IpId, Trace, TraceId};
 
 use self::cost::{CostJson, ErrorJson, SelectionJson, TotalErrorJson};
 use self::lost::{LostJson, lost_json, lost_text, lost_words};
-use self::words::{callers_words, frame_words, function_name, site_words, stack_words};
-pub(crate) use self::words::{file_name, kind, short_name};
+use self::words::{callers_words, function_name, site_words, stack_words};
+pub(crate) use self::words::{file_name, frame_words, kind, short_name};
 use crate::names::{clean, json_bytes};
 use crate::table::{Align, Table};
 use crate::{SCHEMA_VERSION, Style};

@@ -22,7 +22,7 @@ use crate::answer::Failure;
 use crate::files::{Files, Opened, Ready};
 use crate::heap_view::HeapView;
 use crate::native_view::NativeView;
-use crate::{assets, guard};
+use crate::{Clock, assets, guard};
 
 /// Rows in one answer.
 const MOST_ROWS: usize = 1000;
@@ -35,6 +35,7 @@ pub(crate) struct App {
     /// The host part of the address we listen on.
     pub(crate) host: String,
     pub(crate) files: Arc<Files>,
+    pub(crate) asked: Clock,
 }
 
 type Shared = State<Arc<App>>;

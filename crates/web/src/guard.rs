@@ -20,7 +20,11 @@ pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
 /// Lets a request through, and adds what all answers carry.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = match check(&app, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let response = next.run(request).await;
+            app.asked.touch();
+            response
+        }
         Err(failure) => failure.into_response(),
     };
     let headers = response.headers_mut();

@@ -8,6 +8,7 @@ use twinheap_jsheap::{
     ClassId, ClassRow, Diff, Filter, Heap, MergedStep, NodeSet, PathTree, Paths, Scripts, StringGroup, Watch,
     Work, class_rows, diff, duplicate_strings, filtered, instances, merged_paths,
 };
+use twinheap_report::Tile;
 use twinheap_snapshot::{NodeIdx, Wtf8};
 
 use crate::answer::Failure;
@@ -15,7 +16,7 @@ use crate::api::leaks::LeaksJson;
 use crate::cache::Cache;
 use crate::lists::{List, ListKey};
 use crate::rows::{LocationJson, cut};
-use crate::tiles::{self, TileJson};
+use crate::tiles;
 
 /// Nodes in all kept lists together: 128 MB.
 const MOST_LISTED: usize = 16 << 20;
@@ -116,8 +117,8 @@ pub(crate) struct HeapView {
     grouped: OnceLock<Grouped>,
     paths: OnceLock<PathTree>,
     strings: OnceLock<Vec<StringGroup>>,
-    by_class: OnceLock<TileJson>,
-    by_package: OnceLock<TileJson>,
+    by_class: OnceLock<Tile>,
+    by_package: OnceLock<Tile>,
 }
 
 impl HeapView {
@@ -161,11 +162,11 @@ impl HeapView {
         }
     }
 
-    pub(crate) fn by_class(&self) -> &TileJson {
+    pub(crate) fn by_class(&self) -> &Tile {
         self.by_class.get_or_init(|| tiles::by_class(self))
     }
 
-    pub(crate) fn by_package(&self) -> &TileJson {
+    pub(crate) fn by_package(&self) -> &Tile {
         self.by_package.get_or_init(|| tiles::by_package(self))
     }
 

@@ -23,8 +23,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -80,6 +80,7 @@ pub struct Server {
     address: SocketAddr,
     token: Token,
     files: Arc<files::Files>,
+    idle: Option<Duration>,
 }
 
 impl Server {
@@ -95,7 +96,15 @@ impl Server {
         let listener = TcpListener::bind(listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Server { listener, address, token: Token::random()?, files: Arc::new(files::Files::new(files)) })
+        let files = Arc::new(files::Files::new(files));
+        Ok(Server { listener, address, token: Token::random()?, files, idle: None })
+    }
+
+    /// Ends also when nobody has asked for anything for so long: for where nobody is there to end it.
+    #[must_use]
+    pub fn ends_after(mut self, idle: Duration) -> Server {
+        self.idle = Some(idle);
+        self
     }
 
     /// Where it listens: with port 0 the system chose one.
@@ -108,33 +117,96 @@ impl Server {
         format!("http://{}/{}/", self.address, self.token.reveal())
     }
 
-    /// Reads the files with `load` and answers until `stop` is raised.
+    /// Reads the files with `load` and answers until `stop` is raised, or its time is over.
     ///
     /// # Errors
     /// If the system has no threads.
     pub fn run(self, load: impl Load, stop: &'static AtomicBool) -> Result<(), WebError> {
-        let Server { listener, address, token, files } = self;
+        let Server { listener, address, token, files, idle } = self;
         let reading = Arc::clone(&files);
         // It is not waited for: what it does is in memory only, and ends with the process.
         std::thread::Builder::new().name("load".into()).spawn(move || reading.load_all(&load))?;
-        let app = Arc::new(api::App { token, host: address.ip().to_string(), files });
+        let app = Arc::new(api::App { token, host: address.ip().to_string(), files, asked: Clock::new() });
         let runtime = Builder::new_multi_thread().worker_threads(ANSWERING).enable_all().build()?;
-        let ended = runtime.block_on(serve(listener, app, stop));
+        let ended = runtime.block_on(serve(listener, app, stop, idle));
         // An answer that is being worked out has nobody left who waits for it.
         runtime.shutdown_background();
         ended
     }
 }
 
-async fn serve(listener: TcpListener, app: Arc<api::App>, stop: &AtomicBool) -> Result<(), WebError> {
+async fn serve(
+    listener: TcpListener,
+    app: Arc<api::App>,
+    stop: &AtomicBool,
+    idle: Option<Duration>,
+) -> Result<(), WebError> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (stopped, is_stopped) = watch::channel(false);
+    let clock = Arc::clone(&app);
     let stopping = async {
-        while !stop.load(Ordering::Relaxed) {
+        let is_over = || idle.is_some_and(|idle| clock.asked.since() >= idle);
+        while !stop.load(Ordering::Relaxed) && !is_over() {
             tokio::time::sleep(POLL).await;
         }
         stopped.send_replace(true);
     };
     tokio::join!(stopping, twinheap_http::serve(listener, api::router(app), is_stopped));
     Ok(())
+}
+
+/// When somebody who may ask has asked last.
+pub(crate) struct Clock {
+    began: Instant,
+    /// Milliseconds after that.
+    last: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { began: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn touch(&self) {
+        self.last.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn since(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.last.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::path::Path;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Load for Nothing {
+        fn load(&self, _: &Path, _: &Arc<FileProgress>) -> Result<Loaded, Problem> {
+            Err(Problem { error: "nothing".to_owned(), hint: String::new() })
+        }
+    }
+
+    #[test]
+    fn a_server_that_nobody_asks_ends_by_itself() {
+        static STOP: AtomicBool = AtomicBool::new(false);
+        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), Vec::new()).expect("a free port");
+        server.ends_after(Duration::from_millis(1)).run(Nothing, &STOP).expect("threads");
+    }
+
+    #[test]
+    fn a_question_starts_the_time_again() {
+        let clock = Clock { began: Instant::now() - Duration::from_secs(9), last: AtomicU64::new(0) };
+        assert!(clock.since() >= Duration::from_secs(9));
+        clock.touch();
+        assert!(clock.since() < Duration::from_secs(9));
+    }
 }

@@ -2,7 +2,7 @@
  * The table of all lists: rows that open, fetched as they come into view, with the keyboard of a tree.
  *
  * Up, Down, Page, Home, End move; Right opens or goes in, Left closes or goes out; Enter follows the row; Ctrl+C copies
- * it. The browser gives an element at most some ten million pixels: longer lists are scrolled in proportion.
+ * it.
  */
 import {
   type ReactNode,
@@ -16,10 +16,9 @@ import {
   useState,
 } from "react";
 
-import { type Virtualizer, elementScroll, observeElementOffset, useVirtualizer } from "@tanstack/react-virtual";
-
 import { count } from "../lib/format";
 import { type Load, type PageOf, Tree } from "../lib/tree";
+import { useWindow } from "../lib/window";
 import { Failed } from "./Words";
 
 export interface Column<R> {
@@ -69,8 +68,8 @@ interface Props<R> {
   onTotal?: ((total: number) => void) | undefined;
 }
 
-/** Below this height all browsers scroll as far as we say. */
-const MOST_PIXELS = 12_000_000;
+/** The headings, in pixels, as the style has them. */
+const HEAD = 26;
 
 /** Rows are a little taller where there is room for larger type. */
 function rowHeight(): number {
@@ -114,24 +113,7 @@ export function TreeTable<R>(props: Props<R>) {
     if (tree && onTotal) onTotal(tree.total);
   }, [tree, tree?.version, onTotal]);
 
-  const scale = Math.max(1, (size * height) / MOST_PIXELS);
-  const scaleRef = useRef(scale);
-  scaleRef.current = scale;
-  const virtualizer = useVirtualizer<HTMLDivElement, HTMLDivElement>({
-    count: size,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => height,
-    overscan: 8,
-    // The headings take room from the last rows.
-    scrollPaddingEnd: height + 4,
-    observeElementOffset: (instance, tell) =>
-      observeElementOffset(instance, (offset, isScrolling) => tell(offset * scaleRef.current, isScrolling)),
-    scrollToFn: (offset, options, instance: Virtualizer<HTMLDivElement, HTMLDivElement>) =>
-      elementScroll(offset / scaleRef.current, options, instance),
-  });
-  const items = virtualizer.getVirtualItems();
-  const first = items[0]?.index ?? 0;
-  const last = (items.at(-1)?.index ?? -1) + 1;
+  const { first, last, height: bodyHeight, shift, goTo, reveal } = useWindow(scroller, size, height, HEAD);
   useEffect(() => {
     tree?.show(first, last);
   }, [tree, tree?.version, first, last]);
@@ -144,9 +126,9 @@ export function TreeTable<R>(props: Props<R>) {
     placed.current = tree;
     const selected = props.selected === undefined ? -1 : tree.find(props.selected);
     setFocus(Math.max(0, selected));
-    if (!isFirst && selected < 0) virtualizer.scrollToOffset(0);
-    if (selected > 0) virtualizer.scrollToIndex(selected, { align: "center" });
-  }, [tree, props.selected, virtualizer]);
+    if (!isFirst && selected < 0) goTo(0);
+    if (selected > 0) reveal(selected, true);
+  }, [tree, props.selected, goTo, reveal]);
 
   // The keyboard works as soon as there is a table, if nobody is busy elsewhere.
   useEffect(() => {
@@ -173,7 +155,7 @@ export function TreeTable<R>(props: Props<R>) {
 
   const move = (to: number) => {
     const at = Math.max(0, Math.min(size - 1, to));
-    virtualizer.scrollToIndex(at);
+    reveal(at);
     select(at);
   };
 
@@ -272,36 +254,35 @@ export function TreeTable<R>(props: Props<R>) {
     );
   };
 
-  const offset = virtualizer.scrollOffset ?? 0;
-  const shift = offset / scale - offset;
   const body = () => {
     if (!tree) return <p className="note busy">working…</p>;
     if (tree.error) return <Failed error={tree.error} />;
     if (size === 0) return <p className="note">{props.empty ?? "nothing"}</p>;
-    return items.map((item) => {
-      const line = tree.line(item.index);
+    return Array.from({ length: last - first }, (_, number) => {
+      const index = first + number;
+      const line = tree.line(index);
       const row = line?.row;
-      const isFocus = item.index === focus;
+      const isFocus = index === focus;
       const isSelected = line?.path !== undefined && line.path === props.selected;
       const opens = row !== undefined && (canOpen?.(row) ?? false);
       return (
         <div
-          key={item.key}
-          id={`${id}-${item.index}`}
+          key={index}
+          id={`${id}-${index}`}
           role="row"
           aria-level={(line?.depth ?? 0) + 1}
           aria-posinset={(line?.index ?? 0) + 1}
           aria-setsize={line?.siblings ?? 1}
-          aria-rowindex={item.index + 2}
+          aria-rowindex={index + 2}
           aria-expanded={opens ? line!.isOpen : undefined}
           aria-selected={isSelected}
-          className={`tr${isFocus && isFocused ? " focus" : ""}${isSelected ? " selected" : ""}${item.index % 2 ? " odd" : ""}`}
-          style={{ ...grid, height: item.size, transform: `translateY(${item.start + shift}px)` }}
-          onClick={() => select(item.index)}
+          className={`tr${isFocus && isFocused ? " focus" : ""}${isSelected ? " selected" : ""}${index % 2 ? " odd" : ""}`}
+          style={{ ...grid, height, transform: `translateY(${index * height + shift}px)` }}
+          onClick={() => select(index)}
           onDoubleClick={() => {
             if (row === undefined) return;
             if (onFollow) onFollow(row);
-            else if (opens) toggle(item.index);
+            else if (opens) toggle(index);
           }}
         >
           {line?.error && row === undefined ? (
@@ -326,8 +307,8 @@ export function TreeTable<R>(props: Props<R>) {
                     aria-hidden="true"
                     onClick={(event) => {
                       event.stopPropagation();
-                      setFocus(item.index);
-                      if (opens) toggle(item.index);
+                      setFocus(index);
+                      if (opens) toggle(index);
                     }}
                     onDoubleClick={(event) => event.stopPropagation()}
                   >
@@ -365,7 +346,7 @@ export function TreeTable<R>(props: Props<R>) {
         <div
           className="tbody"
           role="rowgroup"
-          style={{ height: Math.min(virtualizer.getTotalSize(), MOST_PIXELS) || undefined }}
+          style={{ height: bodyHeight || undefined }}
         >
           {body()}
         </div>

@@ -23,7 +23,7 @@ const RECORDED: &[&str] = if cfg!(all(target_os = "linux", target_arch = "x86_64
 };
 
 fn args(node: impl Into<PathBuf>, keep: Option<&Path>, snapshots: u32) -> DemoArgs {
-    DemoArgs { node: node.into(), keep: keep.map(Path::to_owned), snapshots }
+    DemoArgs { node: node.into(), keep: keep.map(Path::to_owned), snapshots, page: Page::Never }
 }
 
 fn record_quietly(args: &DemoArgs) -> Result<DemoRun> {

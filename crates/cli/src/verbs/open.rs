@@ -45,20 +45,10 @@ struct Document {
 }
 
 pub(crate) fn run(args: &OpenArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
-    show(&args.files, args.listen, global, output)
-}
-
-/// Serves the page on these files until Ctrl-C, and says where; without `listen` on the usual port or any free one.
-pub(crate) fn show(
-    files: &[PathBuf],
-    listen: Option<SocketAddr>,
-    global: &Global,
-    output: &Output,
-) -> anyhow::Result<u8> {
-    for path in files {
+    for path in &args.files {
         check(path)?;
     }
-    let server = bind(files, listen)?;
+    let server = bind(&args.files, args.listen)?;
     let address = server.url();
     let port = server.address().port();
     if global.json {
@@ -66,17 +56,28 @@ pub(crate) fn show(
     } else {
         output.text(&format!("{address}\n"))?;
     }
-    output.note(&format!(
-        "open this address in a browser; from another machine first: ssh -L {port}:127.0.0.1:{port} THIS-HOST; Ctrl-C ends it"
-    ));
+    output.note(&format!("{}; Ctrl-C ends it", how_to_get_there(port)));
+    serve(server, global).map(|()| INTERRUPTED)
+}
+
+/// What to do with an address that was printed.
+pub(crate) fn how_to_get_there(port: u16) -> String {
+    format!(
+        "open this address in a browser; from another machine first: ssh -L {port}:127.0.0.1:{port} THIS-HOST"
+    )
+}
+
+/// Serves the page until Ctrl-C, or the server's own time.
+pub(crate) fn serve(server: Server, global: &Global) -> anyhow::Result<()> {
     let cooperative = Cooperative::new();
     let reader = Reader { global: global.clone(), output: Output::new(global) };
     let served = server.run(reader, &STOP).map_err(|error| told(&error));
     drop(cooperative);
-    served.map(|()| INTERRUPTED)
+    served
 }
 
-fn bind(files: &[PathBuf], listen: Option<SocketAddr>) -> anyhow::Result<Server> {
+/// Listens; without `listen` on the usual port or any free one.
+pub(crate) fn bind(files: &[PathBuf], listen: Option<SocketAddr>) -> anyhow::Result<Server> {
     let at = |address| Server::bind(address, files.to_vec());
     let usual = |port| at((Ipv4Addr::LOCALHOST, port).into());
     match listen {

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use twinheap_capture::PartFile;
 use twinheap_report::{
-    Brief, Style, brief_json, brief_markdown, leaks_brief, leaks_json, native_leaks_brief, native_leaks_json,
+    Brief, Style, brief_html, brief_json, brief_markdown, leaks_brief, leaks_json, leaks_picture,
+    native_leaks_brief, native_leaks_json, native_leaks_picture,
 };
 
 use crate::args::Global;
@@ -26,7 +27,7 @@ pub(crate) struct ReportArgs {
     /// Heap snapshots of one process, oldest first, or native traces
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// The report: F.md for an issue, F.json for a program; `-` is standard output
+    /// The report: F.md for an issue, F.html with pictures, F.json for a program; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// What to write, if the file's name does not tell
@@ -47,6 +48,8 @@ pub(crate) struct ReportArgs {
 enum Format {
     /// Markdown, to be pasted into an issue
     Md,
+    /// A page in one file, with pictures; it opens from a disk
+    Html,
     /// One JSON document
     Json,
 }
@@ -69,16 +72,22 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, output: &Output) -> anyhow
     // A report has the width of a page, whatever the terminal's.
     let style = Style { color: false, width: 120, ..output.style };
     judge(&ask, global, output, &mut |found| {
-        let text = match (format, found) {
-            (Format::Md, Found::Js(describer, view)) => {
-                brief_markdown(&leaks_brief(describer, view, &style, args.limit))
+        let text = match found {
+            Found::Js(describer, view) => {
+                let brief = leaks_brief(describer, view, &style, args.limit);
+                match format {
+                    Format::Md => brief_markdown(&brief),
+                    Format::Html => brief_html(&brief, &leaks_picture(describer, view), &style),
+                    Format::Json => json(&brief, leaks_json(describer, view))?,
+                }
             }
-            (Format::Json, Found::Js(describer, view)) => {
-                json(&leaks_brief(describer, view, &style, args.limit), leaks_json(describer, view))?
-            }
-            (Format::Md, Found::Native(view)) => brief_markdown(&native_leaks_brief(view, &style)),
-            (Format::Json, Found::Native(view)) => {
-                json(&native_leaks_brief(view, &style), native_leaks_json(view))?
+            Found::Native(view) => {
+                let brief = native_leaks_brief(view, &style);
+                match format {
+                    Format::Md => brief_markdown(&brief),
+                    Format::Html => brief_html(&brief, &native_leaks_picture(view), &style),
+                    Format::Json => json(&brief, native_leaks_json(view))?,
+                }
             }
         };
         if to_stdout { output.text(&text) } else { write(&args.output, &text) }
@@ -93,10 +102,11 @@ fn json(brief: &Brief, findings: impl Serialize) -> anyhow::Result<String> {
 fn format_of(path: &Path) -> Result<Format, Failure> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("md" | "markdown") => Ok(Format::Md),
+        Some("html" | "htm") => Ok(Format::Html),
         Some("json") => Ok(Format::Json),
         _ => {
             let what = format!("`{}` does not tell what to write", path.display());
-            Err(Failure::new(what).hint("end the name in .md or .json, or give --format"))
+            Err(Failure::new(what).hint("end the name in .md, .html or .json, or give --format"))
         }
     }
 }

@@ -4,13 +4,12 @@
 //! name can end the block that it stands in. The script puts them on the page as text. A content security policy
 //! allows the page's own script and style by their hashes, and nothing else: no network, no other script.
 
-use base64::Engine as _;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::colors::{module_hues, modules_by_cost};
 use super::graph::{FlameCost, FlameGraph, FlameKind};
 use super::{Drawn, FlameView};
+use crate::html::head;
 
 /// Both are one script, in one function: nothing of it is global.
 const SCRIPT: &str = concat!(
@@ -103,19 +102,10 @@ pub fn flame_html(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
     };
     let script = SCRIPT;
     let style = STYLE.trim();
-    let policy = format!(
-        "default-src 'none'; script-src {}; style-src {}; base-uri 'none'; form-action 'none'",
-        source(script),
-        source(style)
-    );
-    let title = super::svg::xml(view.title);
     let text = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"generator\" content=\"twinheap\">\n<title>{title}</title>\n<style>{style}</style>\n</head>\n\
-         <body>\n{}\n<script type=\"application/json\" id=\"data\">{}</script>\n<script>{script}</script>\n\
+        "{}<body>\n{}\n<script type=\"application/json\" id=\"data\">{}</script>\n<script>{script}</script>\n\
          </body>\n</html>\n",
+        head(view.title, style, Some(script)),
         BODY.trim(),
         json_in_html(&page),
     );
@@ -129,12 +119,6 @@ fn kind_number(kind: FlameKind) -> u8 {
         FlameKind::Builtin => 2,
         FlameKind::Unknown => 3,
     }
-}
-
-/// How a policy names the text of a script or style: <https://www.w3.org/TR/CSP3/#grammardef-hash-source>.
-fn source(text: &str) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    format!("'sha256-{}'", base64::engine::general_purpose::STANDARD.encode(hash))
 }
 
 /// JSON that can stand in a script element: outside of strings there is none of these characters, and inside they may

@@ -4,6 +4,7 @@ use super::colors::{fill, hue, module_hues, shade};
 use super::graph::FlameGraph;
 use super::layout::{Layout, Placed, Tree};
 use super::{Drawn, FlameView};
+use crate::html::{escape, text};
 use crate::{Style, clean};
 
 const SCRIPT: &str = include_str!("../../assets/flame/picture.js");
@@ -43,14 +44,14 @@ pub fn flame_svg(graph: &FlameGraph, view: &FlameView<'_>) -> Drawn {
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"monospace\" font-size=\"12\">\n<title>{title}</title>\n<style>{style}</style>\n\
          <rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
          <text class=\"title\" x=\"{MARGIN}\" y=\"26\">{title}</text>\n",
-        title = xml(view.title),
+        title = text(view.title),
         style = STYLE.trim(),
     );
     for (at, line) in words.iter().enumerate() {
         let y = 44 + 16 * at;
         out.push_str(&format!(
             "<text class=\"words\" x=\"{MARGIN}\" y=\"{y}\">{}</text>\n",
-            xml(&clean(line, 170))
+            text(&clean(line, 170))
         ));
     }
     // Shown by the script: without it they do nothing.
@@ -122,19 +123,19 @@ fn boxes(
     let mut push = |parent: usize, x: f64, row: u32, width: f64, color: &str, name: &str, title: &str| {
         let y = top + row * ROW;
         let (shown, is_whole) = fitting(name, width);
-        let full = if is_whole { String::new() } else { format!(" data-n=\"{}\"", xml(name)) };
+        let full = if is_whole { String::new() } else { format!(" data-n=\"{}\"", text(name)) };
         // The script makes the text that there is no room for yet: most boxes are narrow.
         let text = match shown.as_str() {
             "" => String::new(),
             shown => {
                 let x = number(MARGIN + x + PADDING);
-                format!("<text x=\"{x}\" y=\"{}\">{}</text>", y + BASELINE, xml(shown))
+                format!("<text x=\"{x}\" y=\"{}\">{}</text>", y + BASELINE, text(shown))
             }
         };
         out.push_str(&format!(
             "<g data-p=\"{parent}\"{full}><title>{}</title>\
              <rect x=\"{}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"{color}\"/>{text}</g>\n",
-            xml_lines(title),
+            escape(title),
             number(MARGIN + x),
             number(width),
             ROW - 1,
@@ -205,29 +206,6 @@ fn fitting(name: &str, width: f64) -> (String, bool) {
         return (shown, false);
     }
     (shown.chars().take(room - 1).chain(['…']).collect(), false)
-}
-
-/// Text as XML has it, control characters visible.
-pub(super) fn xml(text: &str) -> String {
-    xml_lines(&clean(text, usize::MAX))
-}
-
-/// The same for text that is clean but for its line ends.
-fn xml_lines(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // No characters for XML.
-            '\u{FFFE}' | '\u{FFFF}' => out.push('\u{FFFD}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

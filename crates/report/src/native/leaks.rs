@@ -5,12 +5,16 @@ use twinheap_native::{Blame, CodeOwner, FrameView, NativeGrowth, NativeHeap, Sid
 use twinheap_trend::{Pattern, Verdict};
 
 use super::{FrameJson, frame_words, frames_json, function_name, seconds};
-use crate::brief::{Brief, BriefNumber, BriefSuspect, shell_word};
+use crate::brief::{Brief, BriefNumber, BriefPicture, BriefSuspect, shell_word};
 use crate::names::{clean, json_bytes};
+use crate::tiles::site_tiles;
 use crate::{SCHEMA_VERSION, Style};
 
 /// Lines of a stack in the text.
 const LINES: usize = 12;
+
+/// What is smaller than this part of the whole can't be seen in a picture of it.
+const LEAST: u64 = 1000;
 
 /// What `leaks` shows of native traces.
 pub struct NativeLeaksView<'a> {
@@ -254,16 +258,12 @@ fn advice(view: &NativeLeaksView<'_>, heap: &NativeHeap, site: &SiteGrowth) -> S
 /// The same as a report, with at most so many suspects.
 pub fn native_leaks_brief(view: &NativeLeaksView<'_>, style: &Style) -> Brief {
     let growth = view.growth;
-    let number = |name: &str, series: &[u64], words: &dyn Fn(u64) -> String| BriefNumber {
-        name: name.to_owned(),
-        course: series.iter().map(|&number| words(number)).collect(),
-        series: series.to_vec(),
-    };
-    let mut numbers = vec![number("native memory alive", &growth.live_bytes, &|bytes| style.size(bytes))];
+    let (size, count) = (|bytes| style.size(bytes), |blocks| style.count(blocks));
+    let mut numbers = vec![BriefNumber::new("native memory alive", &growth.live_bytes, &size)];
     if let Some(worst) = growth.sites.first() {
         let words = site_words(view, &blame(view.steps[worst.step].heap, worst.stack));
-        numbers.push(number(&words, &worst.bytes, &|bytes| style.size(bytes)));
-        numbers.push(number("its blocks", &worst.blocks, &|blocks| style.count(blocks)));
+        numbers.push(BriefNumber::new(&words, &worst.bytes, &size));
+        numbers.push(BriefNumber::new("its blocks", &worst.blocks, &count));
     }
     let mut files: Vec<String> = view.labels.iter().map(|label| label.file.to_owned()).collect();
     files.dedup();
@@ -284,11 +284,21 @@ pub fn native_leaks_brief(view: &NativeLeaksView<'_>, style: &Style) -> Brief {
     }
 }
 
+/// Where the bytes are that were alive at the last step.
+pub fn native_leaks_picture(view: &NativeLeaksView<'_>) -> BriefPicture {
+    let file = view.labels.last().map(|label| clean(label.file, 200)).unwrap_or_default();
+    let least = view.growth.live_bytes.last().copied().unwrap_or(0) / LEAST;
+    BriefPicture {
+        caption: format!("Bytes alive at the end of {file}, by module or script and call site"),
+        tiles: view.steps.last().map(|side| site_tiles(side, view.full_names, least)).unwrap_or_default(),
+    }
+}
+
 fn brief_site(view: &NativeLeaksView<'_>, site: &SiteGrowth, style: &Style) -> BriefSuspect {
     let heap = view.steps[site.step].heap;
     let blame = blame(heap, site.stack);
-    let bytes: Vec<String> = site.bytes.iter().map(|&bytes| style.size(bytes)).collect();
-    let blocks: Vec<String> = site.blocks.iter().map(|&blocks| style.count(blocks)).collect();
+    let bytes = BriefNumber::new("bytes", &site.bytes, &|bytes| style.size(bytes));
+    let blocks = BriefNumber::new("blocks", &site.blocks, &|blocks| style.count(blocks));
     let frames = heap.places(site.stack).flat_map(|ip| heap.frames(ip));
     BriefSuspect {
         name: site_words(view, &blame),
@@ -300,10 +310,11 @@ fn brief_site(view: &NativeLeaksView<'_>, site: &SiteGrowth, style: &Style) -> B
         evidence: vec![format!(
             "{}: {} in {} blocks, from {} stacks",
             site.verdict.word(),
-            bytes.join(" → "),
-            blocks.join(" → "),
+            bytes.course.join(" → "),
+            blocks.course.join(" → "),
             style.count(site.stacks)
         )],
+        numbers: vec![bytes, blocks],
         trail: frames.take(LINES).map(|frame| frame_words(&frame, view.full_names)).collect(),
         advice: advice(view, heap, site),
     }

@@ -59,7 +59,7 @@ pub(super) fn callers_words(source: &NativeSource<'_>, stack: TraceId, most: usi
 }
 
 /// A function with its place.
-pub(super) fn frame_words(frame: &FrameView<'_>, full_names: bool) -> String {
+pub(crate) fn frame_words(frame: &FrameView<'_>, full_names: bool) -> String {
     let place = match frame.line {
         0 => file_name(if frame.file.is_empty() { frame.module } else { frame.file }),
         line => format!("{}:{line}", file_name(frame.file)),
