@@ -68,6 +68,15 @@ export async function table(page, name) {
   return grid;
 }
 
+/** When nothing is being worked out any more. */
+export async function shown(on) {
+  await on.locator("main").waitFor();
+  const isShown = () =>
+    !document.querySelector('.busy, [aria-busy="true"]') &&
+    document.querySelector("main h1, main table, main figure, main [role=row], main [role=alert]");
+  await on.waitForFunction(isShown);
+}
+
 /** The texts of a row's cells. */
 export async function cells(row) {
   return row.getByRole("gridcell").allInnerTexts();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { NAMES, hostileSnapshot } from "./hostile.mjs";
-import { PATIENCE, TRACE, browser, cells, cli, count, fixture, newPage, open, size, table } from "./lab.mjs";
+import { PATIENCE, TRACE, browser, cells, cli, count, fixture, newPage, open, shown, size, table } from "./lab.mjs";
 
 const A = fixture("node24-a.heapsnapshot.zst");
 const B = fixture("node24-b.heapsnapshot.zst");
@@ -324,12 +324,6 @@ for (const colorScheme of ["light", "dark"]) {
       await other.context().close();
     }
   });
-}
-
-/** When nothing is being worked out any more. */
-async function shown(on) {
-  await on.locator("main").waitFor();
-  await on.waitForFunction(() => !document.querySelector('.busy, [aria-busy="true"]') && document.querySelector("main h1, main table, main figure, main [role=row], main [role=alert]"));
 }
 
 /** Texts with less contrast than 4.5:1 against what is behind them. */

@@ -463,7 +463,7 @@ fn a_flame_graph_is_drawn() {
     }
     draw(&["-o", &html, "--by", "leaked", "--bottom-up", "--title", "The shop"]);
     let page = std::fs::read_to_string(&html).unwrap();
-    for words in ["<!doctype html>", "<title>The shop</title>", "\"by\":\"leaked\",\"bottom_up\":true"] {
+    for words in ["<!DOCTYPE html>", "<title>The shop</title>", "\"by\":\"leaked\",\"bottom_up\":true"] {
         assert!(page.contains(words), "no `{words}` in: {page}");
     }
     assert!(!folder.path().join("f.svg.part").exists());

@@ -33,7 +33,7 @@ pub(crate) fn escape(words: &str) -> String {
 pub(crate) fn head(title: &str, style: &str, script: Option<&str>) -> String {
     let scripts = script.map(|script| format!("script-src {}; ", hash(script))).unwrap_or_default();
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; {scripts}style-src {}; \
          base-uri 'none'; form-action 'none'\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\

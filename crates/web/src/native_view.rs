@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use twinheap_native::{Costs, NativeHeap, Suppressions};
+use twinheap_native::{Costs, Lost, NativeHeap, Suppressions, lost};
 use twinheap_report::NativeSource;
 
 use crate::answer::Failure;
@@ -48,18 +48,30 @@ impl NativeView {
             stretch,
             |_| 1,
             || {
-                let rules = if stretch.unsuppressed {
-                    Suppressions::none()
-                } else {
-                    Suppressions::built_in().embedded(&self.heap.trace, false)
-                };
-                let mut costs = self.heap.costs(stretch.ms.as_ref(), &rules);
+                let mut costs = self.heap.costs(stretch.ms.as_ref(), &self.rules(stretch));
                 if let Some(part) = &stretch.function {
                     self.heap.keep_function(&mut costs, part.as_bytes());
                 }
                 Ok(costs)
             },
         )
+    }
+
+    fn rules(&self, stretch: &Stretch) -> Suppressions {
+        if stretch.unsuppressed {
+            Suppressions::none()
+        } else {
+            Suppressions::built_in().embedded(&self.heap.trace, false)
+        }
+    }
+
+    /// The blocks that nothing pointed to at the exit, if somebody looked: whenever they were allocated, so that there
+    /// are none of a stretch of time.
+    pub(crate) fn lost(&self, stretch: &Stretch, costs: &Costs) -> Option<Lost> {
+        if stretch.ms.is_some() {
+            return None;
+        }
+        lost(&self.heap, costs, &self.rules(stretch))
     }
 
     /// An answer, worked out once for each question.

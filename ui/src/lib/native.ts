@@ -21,6 +21,14 @@ export interface Frame {
   kind: "native" | "js" | "builtin" | "unknown";
 }
 
+/** Blocks that nothing pointed to when the program ended, and those that only they pointed to. */
+export interface LostCost {
+  direct_blocks: number;
+  direct_bytes: number;
+  indirect_blocks: number;
+  indirect_bytes: number;
+}
+
 export interface NativeSummary {
   file: string;
   command: string;
@@ -35,6 +43,9 @@ export interface NativeSummary {
   suppressed_bytes: number;
   peak_rss: number | null;
   attached: boolean;
+  /** Only if the recorder looked for blocks that nothing points to (`record --leak-check`). */
+  lost_bytes?: number;
+  lost?: LostCost & { suppressed_bytes: number; stacks: (LostCost & { frames: Frame[] })[] };
   suppressions: { pattern: string; stacks: number; leaked_bytes: number }[];
   stacks: Record<By, (Cost & { frames: Frame[] })[] | null>;
   warnings: string[];
@@ -106,9 +117,9 @@ export function costText(by: By, value: number | null): string {
   return by === "peak" || by === "leaked" ? size(value) : count(value);
 }
 
-/** What of a recording all views show: cost, stretch of time, function. */
+/** What of a recording all views show: cost, stretch of time, function, whether known leaks count. */
 export function selection(route: Route): Record<string, string | undefined> {
-  return { by: byOf(route), from: route["from"], to: route["to"], function: route["fn"] };
+  return { by: byOf(route), from: route["from"], to: route["to"], function: route["fn"], unsuppressed: route["known"] && "true" };
 }
 
 export function nativeAddress(

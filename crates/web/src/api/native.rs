@@ -132,13 +132,14 @@ pub(super) async fn summary(
     query: Asked<NativeQuery>,
 ) -> Answer {
     answer(app, file, query, "summary", |asked| {
+        let lost = asked.view.lost(&asked.query.stretch()?, asked.source.costs);
         let view = Report {
             source: asked.source,
             most: STACKS,
             stacks_of_site: 0,
             is_merged: true,
             show_suppressions: true,
-            lost: None,
+            lost: lost.as_ref(),
         };
         serde_json::to_value(native_json(&view)).map_err(|error| internal(&error))
     })

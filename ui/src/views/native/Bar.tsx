@@ -26,7 +26,8 @@ export function NativeBar({ file, tall }: { file: FileState; tall?: boolean }) {
     if (settled !== latest.current) step({ fn: settled || undefined });
   }, [settled]);
   // The whole recording, however much of it the views below show.
-  const timeline = useAnswer<Timeline>(nativeAddress(file.id, "timeline", { by, ...(route["fn"] ? { fn: route["fn"] } : {}) }));
+  const { from: _from, to: _to, ...always } = route;
+  const timeline = useAnswer<Timeline>(nativeAddress(file.id, "timeline", always));
   const range =
     route["from"] || route["to"]
       ? ([Number(route["from"] ?? 0), Number(route["to"] ?? timeline.data?.end ?? 0)] as const)
@@ -49,6 +50,14 @@ export function NativeBar({ file, tall }: { file: FileState; tall?: boolean }) {
           spellCheck={false}
           onChange={(event) => setTyped(event.target.value)}
         />
+        <label title="Leaks that are known and harmless are suppressed: the Summary lists the rules">
+          <input
+            type="checkbox"
+            checked={Boolean(route["known"])}
+            onChange={(event) => step({ known: event.target.checked ? "1" : undefined })}
+          />{" "}
+          with known leaks
+        </label>
         <span className="dim" role="status">
           {range ? (
             <>
