@@ -53,8 +53,8 @@ const NAME_HEIGHT: f64 = 16.0;
 const GAP: f64 = 2.0;
 /// What is smaller on a side is not drawn.
 const LEAST: f64 = 3.0;
-/// Levels that are drawn.
-const LEVELS: usize = 4;
+/// Levels that are drawn in colour.
+const LEVELS: usize = 3;
 /// Width of a letter, a little more than most fonts have.
 const LETTER: f64 = 6.2;
 /// Colours.
@@ -74,6 +74,7 @@ struct Area {
 #[derive(Clone, Copy)]
 struct Drawn {
     area: Area,
+    /// Levels in colour, this one included.
     level: usize,
     /// The colour; `None` until the tiles are reached that are told apart by colour.
     hue: Option<usize>,
@@ -99,10 +100,11 @@ fn draw_below(tile: &Tile, drawn: Drawn, whole: u64, style: &Style, out: &mut St
         if area.width < LEAST || area.height < LEAST {
             continue;
         }
-        // The one that is nearly all gets no colour of its own while its parts can be seen.
-        let keeps = is_one && number == 0 && drawn.level + 1 < LEVELS && !child.children.is_empty();
-        let hue = drawn.hue.or((!keeps).then_some(number % HUES));
-        draw(child, Drawn { area, level: drawn.level + 1, hue }, whole, style, out);
+        // The one that is nearly all leaves the colours to its parts.
+        let leaves = is_one && number == 0 && !child.children.is_empty();
+        let hue = drawn.hue.or((!leaves).then_some(number % HUES));
+        let level = drawn.level + usize::from(hue.is_some());
+        draw(child, Drawn { area, level, hue }, whole, style, out);
     }
 }
 

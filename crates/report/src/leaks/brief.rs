@@ -10,7 +10,7 @@ use crate::tiles::class_tiles;
 use crate::{Describer, Style};
 
 /// Levels of the dominator tree in the picture.
-const LEVELS: usize = 6;
+const LEVELS: usize = 10;
 /// What is smaller than this part of the whole can't be seen in it.
 const LEAST: u64 = 1000;
 
