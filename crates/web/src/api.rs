@@ -3,6 +3,7 @@
 mod diff;
 mod heap;
 pub(crate) mod leaks;
+mod listing;
 mod native;
 mod path;
 
@@ -23,11 +24,6 @@ use crate::files::{Files, Opened, Ready};
 use crate::heap_view::HeapView;
 use crate::native_view::NativeView;
 use crate::{Clock, assets, guard};
-
-/// Rows in one answer.
-const MOST_ROWS: usize = 1000;
-/// Rows if nobody says how many.
-const USUAL_ROWS: usize = 100;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -121,39 +117,6 @@ impl<S: Send + Sync> FromRequestParts<S> for FilePath {
         let path = Path::<Raw>::from_request_parts(parts, state).await;
         let none = |_| Failure::missing("there is no such file", "choose one of the files in the list");
         path.map(|Path(Raw { file })| FilePath { file }).map_err(none)
-    }
-}
-
-/// A part of a list.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Page {
-    #[serde(default)]
-    offset: usize,
-    limit: Option<usize>,
-}
-
-impl Page {
-    fn of<T>(self, all: &[T]) -> &[T] {
-        let from = self.offset.min(all.len());
-        let most = self.limit.unwrap_or(USUAL_ROWS).min(MOST_ROWS);
-        &all[from..(from + most).min(all.len())]
-    }
-}
-
-/// A page of a list.
-#[derive(Serialize)]
-struct PageJson<T> {
-    /// Rows of the whole list.
-    total: usize,
-    /// Position of the first row here.
-    offset: usize,
-    rows: Vec<T>,
-}
-
-impl<T> PageJson<T> {
-    fn new<U>(page: Page, all: &[U], row: impl FnMut(&U) -> T) -> PageJson<T> {
-        let offset = page.offset.min(all.len());
-        PageJson { total: all.len(), offset, rows: page.of(all).iter().map(row).collect() }
     }
 }
 

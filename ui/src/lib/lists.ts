@@ -35,6 +35,28 @@ export function nodeLoader(
   };
 }
 
+/** A line of a list of groups: a group, or below one a node. */
+export type GroupRow<G> = { group: G; node?: undefined } | { node: NodeRow; group?: undefined };
+
+/** Loads groups, below a group the list of its nodes, and below a node what it refers to. */
+export function groupLoader<G>(
+  file: number,
+  groups: (offset: number, limit: number) => string,
+  nodesOf: (group: G) => Omit<Question, "file">,
+  sorting?: Sorting,
+): Load<GroupRow<G>> {
+  return async (parent, offset, limit, signal) => {
+    if (!parent) return groupPage(await get<PageOf<G>>(groups(offset, limit), signal));
+    const asked: Question = parent.node ? { file, of: "children", id: parent.node.id } : { file, ...nodesOf(parent.group) };
+    const page = await get<PageOf<NodeRow>>(listAddress(asked, offset, limit, sorting), signal);
+    return { ...page, rows: page.rows.map((node) => ({ node })) };
+  };
+}
+
+export function groupPage<G>(page: PageOf<G>): PageOf<GroupRow<G>> {
+  return { ...page, rows: page.rows.map((group) => ({ group })) };
+}
+
 /** Siblings can be one node twice, by different edges. */
 export function nodeKey(node: NodeRow): string {
   return node.edge ? `${node.id}.${hash(node.edge.type + node.edge.name)}` : String(node.id);

@@ -1,11 +1,12 @@
 /** The columns that lists of nodes have, and a table of them whose state is the address. */
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 
 import { type NodeRow, get } from "../lib/api";
 import { distance } from "../lib/format";
 import { type Question, listAddress, nodeKey, nodeLoader } from "../lib/lists";
 import { adjust, step, useRoute } from "../lib/route";
 import type { PageOf } from "../lib/tree";
+import { useSettled } from "../lib/use";
 import { type Column, CopyButton, type Sorting, TreeTable } from "./TreeTable";
 import { Bytes, NodeLabel, Share, nodeText } from "./Words";
 
@@ -50,6 +51,59 @@ export function nodeColumns(whole: number, title = "Object", joint = ":"): Colum
   ];
 }
 
+/** Shows an object in the lower pane. */
+export function choose(node: { id: number }) {
+  adjust({ id: String(node.id), ...NOTHING_BELOW });
+}
+
+/** What the lower pane's tables had open belongs to the object before. */
+export const NOTHING_BELOW = { rrow: undefined, ropen: undefined, ignore: undefined };
+
+/** The parts of a table that are in the address: its order, what is open, what is selected. */
+export function useTable(usual: string, prefix = "") {
+  const route = useRoute();
+  const part = (name: string) => `${prefix}${name}`;
+  return {
+    opened: route[part("open")] ?? "",
+    onOpened: (paths: string) => adjust({ [part("open")]: paths }),
+    selected: route[part("row")],
+    sorting: parseSorting(route[part("sort")], usual),
+    onSort: (next: Sorting) => step({ [part("sort")]: formatSorting(next), [part("row")]: undefined }),
+  };
+}
+
+/** A text that rows have to contain. It is in the address, and asked for a little after it was typed. */
+export function useFilter() {
+  const route = useRoute();
+  const inAddress = route["filter"] ?? "";
+  const [typed, setTyped] = useState(inAddress);
+  const [shown, setShown] = useState(inAddress);
+  // Back and forward change the address without anybody typing.
+  if (inAddress !== shown) {
+    setShown(inAddress);
+    setTyped(inAddress);
+  }
+  const set = (text: string) => {
+    setTyped(text);
+    setShown(text);
+    adjust({ filter: text, open: undefined, row: undefined });
+  };
+  return { typed, set, wanted: useSettled(typed, 80) };
+}
+
+export function FilterField({ label, filter }: { label: string; filter: ReturnType<typeof useFilter> }) {
+  return (
+    <input
+      type="search"
+      placeholder={label}
+      aria-label={label}
+      value={filter.typed}
+      spellCheck={false}
+      onChange={(event) => filter.set(event.target.value)}
+    />
+  );
+}
+
 /** An order as it stands in an address: `count`, or `count.up`. */
 export function parseSorting(text: string | undefined, usual: string): Sorting {
   const [by, up] = (text ?? usual).split(".");
@@ -79,8 +133,9 @@ export function NodeTree(props: {
   canCopy?: boolean;
 }) {
   const { question, below, whole, prefix = "", usual = "retained" } = props;
-  const route = useRoute();
-  const sorting = route[`${prefix}sort`] ? parseSorting(route[`${prefix}sort`], usual) : undefined;
+  const table = useTable(usual, prefix);
+  // The usual order is the server's own, and not asked for.
+  const sorting = useRoute()[`${prefix}sort`] ? table.sorting : undefined;
   const asked = JSON.stringify([question, below, sorting]);
   const columns = useMemo(() => nodeColumns(whole, props.title, props.joint), [whole, props.title, props.joint]);
   return (
@@ -102,16 +157,13 @@ export function NodeTree(props: {
         load={nodeLoader(question, below, sorting)}
         keyOf={nodeKey}
         canOpen={(row) => (below === "dominated" ? row.dominated_count > 0 : below === "retainers" || row.has_edges)}
-        opened={route[`${prefix}open`] ?? ""}
-        onOpened={(paths) => adjust({ [`${prefix}open`]: paths })}
-        selected={route[`${prefix}row`]}
+        {...table}
         onSelect={(row, path) => {
           adjust({ [`${prefix}row`]: path });
           props.onSelect?.(row);
         }}
         onFollow={(row) => step({ view: "summary", id: String(row.id), class: undefined, row: undefined, open: undefined })}
         sorting={sorting ?? { by: usual, ascending: usual === "distance" }}
-        onSort={(next) => step({ [`${prefix}sort`]: formatSorting(next), [`${prefix}row`]: undefined })}
         empty={props.empty ?? "nothing"}
         onTotal={props.onTotal}
       />

@@ -1,11 +1,9 @@
 /** What came and went between two of the loaded snapshots. */
-import { useState } from "react";
-
 import { type Diff, type DiffRow, address, get } from "../lib/api";
 import { count, signed, size, visible } from "../lib/format";
 import { adjust, step, useRoute } from "../lib/route";
-import { useAnswer, useSettled } from "../lib/use";
-import { formatSorting, parseSorting } from "../parts/nodes";
+import { useAnswer } from "../lib/use";
+import { FilterField, useFilter, useTable } from "../parts/nodes";
 import { type Column, CopyButton, TreeTable } from "../parts/TreeTable";
 import { Failed } from "../parts/Words";
 import type { ViewProps } from "./list";
@@ -77,20 +75,19 @@ const COLUMNS: Column<DiffRow>[] = [
 
 export function Comparison({ file, files }: ViewProps) {
   const route = useRoute();
-  const [filter, setFilter] = useState(route["filter"] ?? "");
-  const wanted = useSettled(filter, 80);
+  const filter = useFilter();
   const others = files.filter((other) => other.id !== file.id && other.kind === "js-snapshot");
   const given = others.find((other) => String(other.id) === route["base"]);
   // What was taken before is what one compares with.
   const base = given ?? others.findLast((other) => other.id < file.id) ?? others[0];
-  const sorting = parseSorting(route["sort"], "size_delta");
+  const list = useTable("size_delta");
   const at = (offset: number, limit: number) =>
     address("diff", {
       base: base?.id,
       new: file.id,
-      filter: wanted,
-      sort: sorting.by,
-      ascending: sorting.ascending,
+      filter: filter.wanted,
+      sort: list.sorting.by,
+      ascending: list.sorting.ascending,
       offset: offset || undefined,
       limit,
     });
@@ -121,17 +118,7 @@ export function Comparison({ file, files }: ViewProps) {
             ))}
           </select>
         </label>
-        <input
-          type="search"
-          placeholder="Filter classes"
-          aria-label="Filter classes"
-          value={filter}
-          spellCheck={false}
-          onChange={(event) => {
-            setFilter(event.target.value);
-            adjust({ filter: event.target.value, row: undefined });
-          }}
-        />
+        <FilterField label="Filter classes" filter={filter} />
         <span className="dim" role="status">
           {totals.data &&
             `${count(totals.data.total)} classes · ${count(totals.data.added)} added · ${count(totals.data.removed)} removed · ${signed(totals.data.size_delta, size)}`}
@@ -150,18 +137,16 @@ export function Comparison({ file, files }: ViewProps) {
         takesFocus
         label="Comparison"
         columns={COLUMNS}
-        question={JSON.stringify([base.id, file.id, wanted, sorting])}
+        question={JSON.stringify([base.id, file.id, filter.wanted, list.sorting])}
         load={(_, offset, limit, signal) => get<Diff>(at(offset, limit), signal)}
         keyOf={(row) => row.key.replace(/[\s/]/g, "_")}
-        selected={route["row"]}
+        {...list}
         onSelect={(_, path) => adjust({ row: path })}
         onFollow={(row) => {
           if (row.class_id !== null) {
             step({ view: "summary", filter: row.name.slice(0, 120), open: String(row.class_id), row: undefined, sort: undefined });
           }
         }}
-        sorting={sorting}
-        onSort={(next) => step({ sort: formatSorting(next), row: undefined })}
         empty="Nothing changed."
       />
     </div>

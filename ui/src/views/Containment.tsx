@@ -1,9 +1,8 @@
 /** The heap from its roots: what refers to what, edge by edge. */
 import { type Info, address } from "../lib/api";
-import { adjust } from "../lib/route";
 import { useAnswer } from "../lib/use";
 import { Inspector } from "../parts/Inspector";
-import { NodeTree } from "../parts/nodes";
+import { NodeTree, choose } from "../parts/nodes";
 import { Split } from "../parts/Split";
 import { Failed } from "../parts/Words";
 import type { ViewProps } from "./list";
@@ -26,7 +25,7 @@ export function Containment({ file }: ViewProps) {
             question={{ file: file.id, of: "children", id: info.data.root_id }}
             below="children"
             whole={whole}
-            onSelect={(node) => adjust({ id: String(node.id), rrow: undefined, ropen: undefined, ignore: undefined })}
+            onSelect={choose}
           />
         </>
       }

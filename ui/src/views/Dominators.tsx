@@ -1,9 +1,9 @@
 /** The dominator tree, as a table or as an icicle: who alone keeps what alive. */
 import { type Info, type Tile, address } from "../lib/api";
-import { adjust, step, useRoute } from "../lib/route";
+import { step, useRoute } from "../lib/route";
 import { useAnswer } from "../lib/use";
 import { Inspector } from "../parts/Inspector";
-import { NodeTree } from "../parts/nodes";
+import { NodeTree, choose } from "../parts/nodes";
 import { Split } from "../parts/Split";
 import { Treemap } from "../parts/Treemap";
 import { Failed } from "../parts/Words";
@@ -66,7 +66,7 @@ export function Dominators({ file }: ViewProps) {
             question={{ file: file.id, of: "dominated", id: info.data.root_id }}
             below="dominated"
             whole={whole}
-            onSelect={(node) => adjust({ id: String(node.id), rrow: undefined, ropen: undefined, ignore: undefined })}
+            onSelect={choose}
           />
         </>
       }

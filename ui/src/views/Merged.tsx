@@ -6,6 +6,7 @@ import { count, visible } from "../lib/format";
 import { adjust, step, useRoute } from "../lib/route";
 import type { PageOf } from "../lib/tree";
 import { useAnswer } from "../lib/use";
+import { useTable } from "../parts/nodes";
 import { type Column, TreeTable } from "../parts/TreeTable";
 import { Share, edgeText } from "../parts/Words";
 import type { ViewProps } from "./list";
@@ -14,6 +15,7 @@ export function Merged({ file }: ViewProps) {
   const route = useRoute();
   const [typed, setTyped] = useState("");
   const chosen = route["class"];
+  const { opened, onOpened, selected } = useTable("");
   const found = useAnswer<Classes>(address(`files/${file.id}/classes`, { filter: typed, limit: 12 }));
   const top = useAnswer<{ rows: MergedStep[] }>(
     chosen ? address(`files/${file.id}/merged`, { class_id: chosen, limit: 1000 }) : null,
@@ -62,9 +64,7 @@ export function Merged({ file }: ViewProps) {
             }}
             keyOf={(row) => String(row.step)}
             canOpen={(row) => row.has_children}
-            opened={route["open"] ?? ""}
-            onOpened={(paths) => adjust({ open: paths })}
-            selected={route["row"]}
+            {...{ opened, onOpened, selected }}
             onSelect={(_, path) => adjust({ row: path })}
             empty="No strong path leads to any of them."
           />

@@ -3,10 +3,10 @@ import { useState } from "react";
 
 import { type Info, address } from "../lib/api";
 import { count, visible } from "../lib/format";
-import { adjust, useRoute } from "../lib/route";
+import { useRoute } from "../lib/route";
 import { useAnswer } from "../lib/use";
 import { Inspector } from "../parts/Inspector";
-import { NodeTree } from "../parts/nodes";
+import { NodeTree, choose } from "../parts/nodes";
 import { Split } from "../parts/Split";
 import type { ViewProps } from "./list";
 
@@ -36,7 +36,7 @@ export function Search({ file }: ViewProps) {
                 ? "This file has no object with that id. Ids belong to one process: choose the file it was seen in."
                 : "Nothing has this text in its name or class. Property names are not searched: try Containment."
             }
-            onSelect={(node) => adjust({ id: String(node.id), rrow: undefined, ropen: undefined, ignore: undefined })}
+            onSelect={choose}
           />
         </>
       }

@@ -1,20 +1,17 @@
 /** Texts that are there more than once, and their copies. */
-import { useMemo, useState } from "react";
-
-import { type Info, type NodeRow, type StringGroup, type Strings as Groups, address, get } from "../lib/api";
+import { type Info, type StringGroup, type Strings as Groups, address, get } from "../lib/api";
 import { count, distance, size, visible } from "../lib/format";
-import { listAddress, nodeKey } from "../lib/lists";
-import { adjust, step, useRoute } from "../lib/route";
-import type { PageOf } from "../lib/tree";
-import { useAnswer, useSettled } from "../lib/use";
+import { type GroupRow, groupLoader, groupPage, nodeKey } from "../lib/lists";
+import { adjust } from "../lib/route";
+import { useAnswer } from "../lib/use";
 import { Inspector } from "../parts/Inspector";
-import { formatSorting, parseSorting } from "../parts/nodes";
+import { FilterField, NOTHING_BELOW, useFilter, useTable } from "../parts/nodes";
 import { Split } from "../parts/Split";
 import { type Column, CopyButton, TreeTable } from "../parts/TreeTable";
 import { Bytes, NodeLabel, nodeText } from "../parts/Words";
 import type { ViewProps } from "./list";
 
-type Row = { group: StringGroup; node?: undefined } | { node: NodeRow; group?: undefined };
+type Row = GroupRow<StringGroup>;
 
 const COLUMNS: Column<Row>[] = [
   {
@@ -76,81 +73,43 @@ const COLUMNS: Column<Row>[] = [
 ];
 
 export function Strings({ file }: ViewProps) {
-  const route = useRoute();
-  const [filter, setFilter] = useState(route["filter"] ?? "");
-  const wanted = useSettled(filter, 80);
-  const sorting = parseSorting(route["sort"], "shallow");
+  const filter = useFilter();
+  const list = useTable("shallow");
   const info = useAnswer<Info>(address(`files/${file.id}/info`));
   const at = (offset: number, limit: number) =>
     address(`files/${file.id}/strings`, {
-      filter: wanted,
-      sort: sorting.by,
-      ascending: sorting.ascending,
+      filter: filter.wanted,
+      sort: list.sorting.by,
+      ascending: list.sorting.ascending,
       offset: offset || undefined,
       limit,
     });
   const totals = useAnswer<Groups>(at(0, 1));
-  const columns = useMemo(() => COLUMNS, []);
-  const load = async (parent: Row | null, offset: number, limit: number, signal: AbortSignal): Promise<PageOf<Row>> => {
-    if (!parent) {
-      const page = await get<Groups>(at(offset, limit), signal);
-      return { ...page, rows: page.rows.map((group) => ({ group })) };
-    }
-    const question = parent.group
-      ? { file: file.id, of: "copies" as const, class_id: parent.group.group_id }
-      : { file: file.id, of: "children" as const, id: parent.node.id };
-    const page = await get<PageOf<NodeRow>>(listAddress(question, offset, limit), signal);
-    return { ...page, rows: page.rows.map((node) => ({ node })) };
-  };
+  const load = groupLoader<StringGroup>(file.id, at, (group) => ({ of: "copies", class_id: group.group_id }));
   return (
     <Split
       top={
         <>
           <div className="toolbar">
-            <input
-              type="search"
-              placeholder="Filter texts"
-              aria-label="Filter texts"
-              value={filter}
-              spellCheck={false}
-              onChange={(event) => {
-                setFilter(event.target.value);
-                adjust({ filter: event.target.value, open: undefined, row: undefined });
-              }}
-            />
+            <FilterField label="Filter texts" filter={filter} />
             <span className="dim" role="status">
               {totals.data && `${count(totals.data.total)} texts · ${size(totals.data.wasted)} in copies`}
             </span>
             <span className="spring" />
-            <CopyButton
-              columns={columns}
-              load={async (limit) => {
-                const page = await get<Groups>(at(0, limit));
-                return { ...page, rows: page.rows.map((group): Row => ({ group })) };
-              }}
-            />
+            <CopyButton columns={COLUMNS} load={async (limit) => groupPage(await get<Groups>(at(0, limit)))} />
           </div>
           <TreeTable<Row>
             takesFocus
             label="Duplicate strings"
-            columns={columns}
-            question={JSON.stringify([file.id, wanted, sorting])}
+            columns={COLUMNS}
+            question={JSON.stringify([file.id, filter.wanted, list.sorting])}
             load={load}
             keyOf={(row) => (row.group ? `g${row.group.group_id}` : nodeKey(row.node))}
             canOpen={(row) => (row.group ? true : row.node.has_edges)}
-            opened={route["open"] ?? ""}
-            onOpened={(paths) => adjust({ open: paths })}
-            selected={route["row"]}
+            {...list}
             onSelect={(row, path) =>
-              adjust({
-                row: path,
-                id: String(row.group ? (row.group.example_id ?? "") : row.node.id),
-                rrow: undefined,
-                ropen: undefined,
-              })
+              adjust({ row: path, id: String(row.node?.id ?? row.group?.example_id ?? ""), ...NOTHING_BELOW })
             }
-            sorting={sorting}
-            onSort={(next) => step({ sort: formatSorting(next), row: undefined })}
             empty="No text is there twice."
           />
         </>

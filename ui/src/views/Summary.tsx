@@ -1,21 +1,20 @@
 /** The classes of a snapshot; a class opens into its objects, an object into what it refers to. */
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 
-import { type ClassRow, type Classes, type Info, type NodeRow, address, get } from "../lib/api";
+import { type ClassRow, type Classes, type Info, address, get } from "../lib/api";
 import { count, distance, place, size, visible } from "../lib/format";
-import { listAddress, nodeKey } from "../lib/lists";
+import { type GroupRow, groupLoader, groupPage, nodeKey } from "../lib/lists";
 import { adjust, step, useRoute } from "../lib/route";
-import type { PageOf } from "../lib/tree";
-import { useAnswer, useSettled } from "../lib/use";
+import { useAnswer } from "../lib/use";
 import { Inspector } from "../parts/Inspector";
-import { formatSorting, parseSorting } from "../parts/nodes";
+import { FilterField, NOTHING_BELOW, useFilter, useTable } from "../parts/nodes";
 import { Split } from "../parts/Split";
 import { type Column, CopyButton, TreeTable } from "../parts/TreeTable";
 import { Bytes, NodeLabel, Share, nodeText } from "../parts/Words";
 import type { ViewProps } from "./list";
 
 /** A line is a class or, below one, an object. */
-type Row = { class: ClassRow; node?: undefined } | { node: NodeRow; class?: undefined };
+type Row = GroupRow<ClassRow>;
 
 const FILTERS = [
   ["", "All objects"],
@@ -28,21 +27,15 @@ const FILTERS = [
 
 export function Summary({ file }: ViewProps) {
   const route = useRoute();
-  const [filter, setFilter] = useState(route["filter"] ?? "");
-  const [shownFilter, setShownFilter] = useState(route["filter"] ?? "");
-  // Back and forward change the address without anybody typing.
-  if ((route["filter"] ?? "") !== shownFilter) {
-    setShownFilter(route["filter"] ?? "");
-    setFilter(route["filter"] ?? "");
-  }
-  const wanted = useSettled(filter, 80);
+  const filter = useFilter();
   const only = route["only"] ?? "";
-  const sorting = parseSorting(route["sort"], "retained");
+  const list = useTable("retained");
+  const { sorting } = list;
   const info = useAnswer<Info>(address(`files/${file.id}/info`));
   const whole = info.data?.total_size ?? 0;
   const classesAt = (offset: number, limit: number) =>
     address(`files/${file.id}/classes`, {
-      filter: wanted,
+      filter: filter.wanted,
       only,
       sort: sorting.by,
       ascending: sorting.ascending,
@@ -52,37 +45,16 @@ export function Summary({ file }: ViewProps) {
   const totals = useAnswer<Classes>(classesAt(0, 1));
   const columns = useMemo(() => summaryColumns(whole), [whole]);
 
-  const load = async (parent: Row | null, offset: number, limit: number, signal: AbortSignal): Promise<PageOf<Row>> => {
-    if (!parent) {
-      const page = await get<Classes>(classesAt(offset, limit), signal);
-      return { ...page, rows: page.rows.map((row) => ({ class: row })) };
-    }
-    // A count is of classes; the objects below one come largest first.
-    const order = sorting.by === "count" || sorting.by === "name" ? undefined : sorting;
-    const question = parent.class
-      ? { file: file.id, of: "instances" as const, class_id: parent.class.class_id, only }
-      : { file: file.id, of: "children" as const, id: parent.node.id };
-    const page = await get<PageOf<NodeRow>>(listAddress(question, offset, limit, order), signal);
-    return { ...page, rows: page.rows.map((node) => ({ node })) };
-  };
+  // A count is of classes; the objects below one come largest first.
+  const order = sorting.by === "count" || sorting.by === "name" ? undefined : sorting;
+  const load = groupLoader<ClassRow>(file.id, classesAt, (group) => ({ of: "instances", class_id: group.class_id, only }), order);
 
   return (
     <Split
       top={
         <>
           <div className="toolbar">
-            <input
-              type="search"
-              placeholder="Filter classes"
-              aria-label="Filter classes"
-              value={filter}
-              spellCheck={false}
-              onChange={(event) => {
-                setFilter(event.target.value);
-                setShownFilter(event.target.value);
-                adjust({ filter: event.target.value, open: undefined, row: undefined });
-              }}
-            />
+            <FilterField label="Filter classes" filter={filter} />
             <select
               aria-label="Which objects count"
               value={only}
@@ -101,33 +73,20 @@ export function Summary({ file }: ViewProps) {
             <span className="spring" />
             <CopyButton
               columns={columns}
-              load={async (limit) => {
-                const page = await get<Classes>(classesAt(0, limit));
-                return { ...page, rows: page.rows.map((row): Row => ({ class: row })) };
-              }}
+              load={async (limit) => groupPage(await get<Classes>(classesAt(0, limit)))}
             />
           </div>
           <TreeTable<Row>
             takesFocus
             label="Classes"
             columns={columns}
-            question={JSON.stringify([file.id, wanted, only, sorting])}
+            question={JSON.stringify([file.id, filter.wanted, only, sorting])}
             load={load}
-            keyOf={(row) => (row.class ? String(row.class.class_id) : nodeKey(row.node))}
-            canOpen={(row) => (row.class ? row.class.count > 0 : row.node.has_edges)}
-            opened={route["open"] ?? ""}
-            onOpened={(paths) => adjust({ open: paths })}
-            selected={route["row"]}
-            onSelect={(row, path) =>
-              adjust(
-                row.class
-                  ? { row: path }
-                  : { row: path, id: String(row.node.id), rrow: undefined, ropen: undefined, ignore: undefined },
-              )
-            }
-            sorting={sorting}
-            onSort={(next) => step({ sort: formatSorting(next), row: undefined })}
-            empty={wanted ? "No class has such a name." : "Nothing fits."}
+            keyOf={(row) => (row.group ? String(row.group.class_id) : nodeKey(row.node))}
+            canOpen={(row) => (row.group ? row.group.count > 0 : row.node.has_edges)}
+            {...list}
+            onSelect={(row, path) => adjust(row.node ? { row: path, id: String(row.node.id), ...NOTHING_BELOW } : { row: path })}
+            empty={filter.wanted ? "No class has such a name." : "Nothing fits."}
           />
         </>
       }
@@ -144,24 +103,24 @@ function summaryColumns(whole: number): Column<Row>[] {
       sort: "name",
       ascendingFirst: true,
       cell: (row) =>
-        row.class ? (
+        row.group ? (
           <span className="node">
-            <span className="class">{visible(row.class.name) || "(no name)"}</span>
-            <span className="times"> ×{count(row.class.count)}</span>
-            {row.class.location && <span className="place"> {place(row.class.location)}</span>}
+            <span className="class">{visible(row.group.name) || "(no name)"}</span>
+            <span className="times"> ×{count(row.group.count)}</span>
+            {row.group.location && <span className="place"> {place(row.group.location)}</span>}
           </span>
         ) : (
           <NodeLabel node={row.node} />
         ),
-      text: (row) => (row.class ? row.class.name : nodeText(row.node)),
+      text: (row) => (row.group ? row.group.name : nodeText(row.node)),
     },
     {
       key: "count",
       title: "Count",
       width: "7em",
       sort: "count",
-      cell: (row) => (row.class ? count(row.class.count) : ""),
-      text: (row) => (row.class ? String(row.class.count) : ""),
+      cell: (row) => (row.group ? count(row.group.count) : ""),
+      text: (row) => (row.group ? String(row.group.count) : ""),
     },
     {
       key: "distance",
@@ -170,8 +129,8 @@ function summaryColumns(whole: number): Column<Row>[] {
       width: "7em",
       sort: "distance",
       ascendingFirst: true,
-      cell: (row) => distance((row.class ?? row.node).distance),
-      text: (row) => distance((row.class ?? row.node).distance),
+      cell: (row) => distance((row.group ?? row.node).distance),
+      text: (row) => distance((row.group ?? row.node).distance),
     },
     {
       key: "shallow",
@@ -180,8 +139,8 @@ function summaryColumns(whole: number): Column<Row>[] {
       width: "12em",
       sort: "shallow",
       cell: (row) =>
-        row.class ? <Share bytes={row.class.shallow_size} whole={whole} /> : <Bytes bytes={row.node.shallow_size} />,
-      text: (row) => String((row.class ?? row.node).shallow_size),
+        row.group ? <Share bytes={row.group.shallow_size} whole={whole} /> : <Bytes bytes={row.node.shallow_size} />,
+      text: (row) => String((row.group ?? row.node).shallow_size),
     },
     {
       key: "retained",
@@ -189,8 +148,8 @@ function summaryColumns(whole: number): Column<Row>[] {
       hint: "What would be freed with them",
       width: "12em",
       sort: "retained",
-      cell: (row) => <Share bytes={(row.class ?? row.node).retained_size} whole={whole} />,
-      text: (row) => String((row.class ?? row.node).retained_size),
+      cell: (row) => <Share bytes={(row.group ?? row.node).retained_size} whole={whole} />,
+      text: (row) => String((row.group ?? row.node).retained_size),
     },
   ];
 }

@@ -8,9 +8,10 @@ use serde_json::json;
 use twinheap_jsheap::{ClassId, ClassRow, Link, statistics};
 use twinheap_snapshot::{EdgeType, NodeIdx};
 
-use super::{Answer, App, Asked, FilePath, OfHeap, Page, PageJson, Shared, understood, work};
+use super::listing::{Key, Listing, PageJson, no_order};
+use super::{Answer, App, Asked, FilePath, OfHeap, Shared, understood, work};
 use crate::answer::Failure;
-use crate::heap_view::{HeapView, Only, Selected};
+use crate::heap_view::{HeapView, Only};
 use crate::lists::{self, Of, Order};
 use crate::rows::{class_row, cut_bytes, link_row, node_row};
 
@@ -48,62 +49,34 @@ pub(super) async fn info(State(app): Shared, FilePath { file }: FilePath) -> Ans
     .await
 }
 
-#[derive(Deserialize)]
-pub(super) struct ClassesQuery {
-    /// Names that contain this text.
-    #[serde(default)]
-    filter: String,
-    /// One of DevTools' filters.
-    #[serde(default)]
-    only: String,
-    #[serde(default)]
-    sort: String,
-    #[serde(default)]
-    ascending: bool,
-    #[serde(flatten)]
-    page: PageText,
-}
-
-/// [`Page`] inside of another query: what is flattened comes as text.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct PageText {
-    #[serde(default)]
-    offset: String,
-    #[serde(default)]
-    limit: String,
-}
-
-impl PageText {
-    fn page(&self) -> Result<Page, Failure> {
-        let number = |text: &str| match text {
-            "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                Failure::bad(format!("`{text}` is no position in a list"), "positions are numbers from 0")
-            }),
-        };
-        Ok(Page { offset: number(&self.offset)?.unwrap_or(0), limit: number(&self.limit)? })
-    }
-}
-
 /// The Summary's rows.
 pub(super) async fn classes(
     State(app): Shared,
     FilePath { file }: FilePath,
-    query: Asked<ClassesQuery>,
+    query: Asked<Listing>,
 ) -> Answer {
     let query = understood(query)?;
     work(move || {
         let view = OfHeap::get(&app, file)?;
-        let page = query.page.page()?;
         let selected = only(&query.only)?.map(|only| view.selected(only));
-        let rows = filtered_rows(&view, selected.as_deref(), &query)?;
+        let all = selected.as_ref().map_or(&view.rows, |selected| &selected.rows);
+        let fits = query.fits();
+        let name = |row: &ClassRow| view.heap.classes().get(row.class).name().to_string_lossy();
+        let mut rows: Vec<&ClassRow> = all.iter().filter(|row| fits(&name(row))).collect();
+        let keys: [Key<'_, &ClassRow>; 4] = [
+            ("retained", &|row| row.retained_size.cast_signed()),
+            ("shallow", &|row| row.shallow_size.cast_signed()),
+            ("count", &|row| row.count.cast_signed()),
+            // What can't be reached comes last, as far as anything.
+            ("distance", &|row| i64::from(row.distance as u32)),
+        ];
+        query.arrange(&mut rows, "retained", &keys, |row| name(row).to_lowercase())?;
         let (mut count, mut shallow_size) = (0, 0);
         for row in &rows {
             count += row.count;
             shallow_size += row.shallow_size;
         }
-        let page = PageJson::new(page, &rows, |row| class_row(&view, row));
-        Ok(ClassesJson { count, shallow_size, page })
+        Ok(ClassesJson { count, shallow_size, page: query.page(&rows, |_, row| class_row(&view, row)) })
     })
     .await
 }
@@ -118,40 +91,6 @@ struct ClassesJson<T> {
     page: PageJson<T>,
 }
 
-fn filtered_rows(
-    view: &HeapView,
-    selected: Option<&Selected>,
-    query: &ClassesQuery,
-) -> Result<Vec<ClassRow>, Failure> {
-    let wanted = query.filter.to_lowercase();
-    let name = |row: &ClassRow| view.heap.classes().get(row.class).name().to_string_lossy();
-    let mut rows: Vec<ClassRow> = selected.map_or(&view.rows, |selected| &selected.rows).clone();
-    if !wanted.is_empty() {
-        rows.retain(|row| name(row).to_lowercase().contains(&wanted));
-    }
-    // They come largest retained size first, and equal ones stay as they are.
-    let flip = |key: u64| if query.ascending { key } else { u64::MAX - key };
-    match query.sort.as_str() {
-        "" | "retained" if !query.ascending => {}
-        "" | "retained" => rows.sort_by_key(|row| row.retained_size),
-        "shallow" => rows.sort_by_key(|row| flip(row.shallow_size)),
-        "count" => rows.sort_by_key(|row| flip(row.count)),
-        "distance" => rows.sort_by_key(|row| flip(u64::from(row.distance as u32))),
-        "name" => {
-            rows.sort_by_cached_key(|row| name(row).to_lowercase());
-            if !query.ascending {
-                rows.reverse();
-            }
-        }
-        other => return Err(no_order(other)),
-    }
-    Ok(rows)
-}
-
-fn no_order(name: &str) -> Failure {
-    Failure::bad(format!("there is no order by `{name}`"), "click on a column's heading")
-}
-
 fn only(name: &str) -> Result<Option<Only>, Failure> {
     if name.is_empty() {
         return Ok(None);
@@ -161,38 +100,14 @@ fn only(name: &str) -> Result<Option<Only>, Failure> {
         .ok_or_else(|| Failure::bad(format!("there is no filter `{name}`"), "choose one from the list"))
 }
 
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
-    /// `instances`, `children`, `retainers`, `dominated`, `search` or `copies`.
-    of: String,
-    /// The object, for all but instances and search.
-    #[serde(default)]
-    id: String,
-    /// The class or group of strings.
-    #[serde(default)]
-    class_id: String,
-    #[serde(default)]
-    only: String,
-    /// The text to search for.
-    #[serde(default)]
-    text: String,
-    #[serde(default)]
-    sort: String,
-    #[serde(default)]
-    ascending: bool,
-    #[serde(flatten)]
-    page: PageText,
-}
-
 /// A page of a list of nodes.
-pub(super) async fn list(State(app): Shared, FilePath { file }: FilePath, query: Asked<ListQuery>) -> Answer {
+pub(super) async fn list(State(app): Shared, FilePath { file }: FilePath, query: Asked<Listing>) -> Answer {
     let query = understood(query)?;
     work(move || nodes(&app, file, &query)).await
 }
 
-fn nodes(app: &Arc<App>, file: usize, query: &ListQuery) -> Result<impl Serialize + use<>, Failure> {
+fn nodes(app: &Arc<App>, file: usize, query: &Listing) -> Result<impl Serialize + use<>, Failure> {
     let view = OfHeap::get(app, file)?;
-    let page = query.page.page()?;
     let order = Order::from_name(&query.sort).ok_or_else(|| no_order(&query.sort))?;
     let of = match query.of.as_str() {
         "instances" => Of::Instances(class(&view, &query.class_id)?, only(&query.only)?),
@@ -212,7 +127,7 @@ fn nodes(app: &Arc<App>, file: usize, query: &ListQuery) -> Result<impl Serializ
                 Some(id) => {
                     let node = view.heap.snapshot.node_by_id(id);
                     let found: Vec<NodeIdx> = node.into_iter().collect();
-                    return Ok(PageJson::new(page, &found, |&node| node_row(&view, node)));
+                    return Ok(query.page(&found, |_, &node| node_row(&view, node)));
                 }
                 None => Of::Search(text.to_owned()),
             },
@@ -222,12 +137,10 @@ fn nodes(app: &Arc<App>, file: usize, query: &ListQuery) -> Result<impl Serializ
         }
     };
     let list = lists::list(&view, of, order, !query.ascending)?;
-    let positions = page.offset.min(list.nodes.len())..;
-    let rows = page.of(&list.nodes).iter().zip(positions.clone()).map(|(&node, at)| match &list.edges {
+    Ok(query.page(&list.nodes, |at, &node| match &list.edges {
         Some(edges) => link_row(&view, Link { edge: edges[at], node }),
         None => node_row(&view, node),
-    });
-    Ok(PageJson { total: list.nodes.len(), offset: positions.start, rows: rows.collect() })
+    }))
 }
 
 fn number(text: &str) -> Result<usize, Failure> {
@@ -275,18 +188,6 @@ pub(super) async fn tiles(
     .await
 }
 
-#[derive(Deserialize)]
-pub(super) struct StringsQuery {
-    #[serde(default)]
-    filter: String,
-    #[serde(default)]
-    sort: String,
-    #[serde(default)]
-    ascending: bool,
-    #[serde(flatten)]
-    page: PageText,
-}
-
 #[derive(Serialize)]
 struct StringsJson {
     /// What one copy less of everything would save, in bytes.
@@ -299,33 +200,23 @@ struct StringsJson {
 pub(super) async fn strings(
     State(app): Shared,
     FilePath { file }: FilePath,
-    query: Asked<StringsQuery>,
+    query: Asked<Listing>,
 ) -> Answer {
     let query = understood(query)?;
     work(move || {
         let view = OfHeap::get(&app, file)?;
-        let page = query.page.page()?;
         let groups = view.strings();
-        let wanted = query.filter.to_lowercase();
-        let fits =
-            |text: &[u8]| wanted.is_empty() || String::from_utf8_lossy(text).to_lowercase().contains(&wanted);
-        let mut found: Vec<usize> = (0..groups.len()).filter(|&at| fits(&groups[at].text)).collect();
-        let flip = |key: u64| if query.ascending { key } else { u64::MAX - key };
-        match query.sort.as_str() {
-            "" | "shallow" if !query.ascending => {}
-            "" | "shallow" => found.sort_by_key(|&at| groups[at].shallow_size),
-            "count" => found.sort_by_key(|&at| flip(groups[at].nodes.len() as u64)),
-            "wasted" => found.sort_by_key(|&at| flip(groups[at].wasted)),
-            "name" => {
-                found.sort_by(|&a, &b| groups[a].text.cmp(&groups[b].text));
-                if !query.ascending {
-                    found.reverse();
-                }
-            }
-            other => return Err(no_order(other)),
-        }
+        let fits = query.fits();
+        let fits = |&at: &usize| query.filter.is_empty() || fits(&String::from_utf8_lossy(&groups[at].text));
+        let mut found: Vec<usize> = (0..groups.len()).filter(fits).collect();
+        let keys: [Key<'_, usize>; 3] = [
+            ("shallow", &|&at| groups[at].shallow_size.cast_signed()),
+            ("count", &|&at| groups[at].nodes.len() as i64),
+            ("wasted", &|&at| groups[at].wasted.cast_signed()),
+        ];
+        query.arrange(&mut found, "shallow", &keys, |&at| &groups[at].text)?;
         let wasted = found.iter().map(|&at| groups[at].wasted).sum();
-        let page = PageJson::new(page, &found, |&at| {
+        let page = query.page(&found, |_, &at| {
             let group = &groups[at];
             let (text, cut) = cut_bytes(&group.text, 240);
             json!({

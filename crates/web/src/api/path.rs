@@ -4,7 +4,8 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use twinheap_jsheap::{Link, Paths, Via};
 
-use super::{Answer, Asked, FilePath, OfHeap, Page, PageJson, Shared, heap, understood, work};
+use super::listing::Listing;
+use super::{Answer, Asked, FilePath, OfHeap, Shared, heap, understood, work};
 use crate::answer::Failure;
 use crate::rows::{NodeJson, link_row, node_row};
 
@@ -42,17 +43,6 @@ pub(super) async fn path(State(app): Shared, FilePath { file }: FilePath, query:
     .await
 }
 
-#[derive(Deserialize)]
-pub(super) struct MergedQuery {
-    class_id: String,
-    /// The step whose children are wanted; the root if left out.
-    #[serde(default)]
-    step: usize,
-    #[serde(default)]
-    offset: usize,
-    limit: Option<usize>,
-}
-
 #[derive(Serialize)]
 struct StepJson {
     step: usize,
@@ -71,11 +61,7 @@ struct StepJson {
 }
 
 /// One level of the merged paths to all objects of a class.
-pub(super) async fn merged(
-    State(app): Shared,
-    FilePath { file }: FilePath,
-    query: Asked<MergedQuery>,
-) -> Answer {
+pub(super) async fn merged(State(app): Shared, FilePath { file }: FilePath, query: Asked<Listing>) -> Answer {
     let query = understood(query)?;
     work(move || {
         let view = OfHeap::get(&app, file)?;
@@ -96,7 +82,7 @@ pub(super) async fn merged(
             }
         }
         below.sort_by_key(|&at| std::cmp::Reverse((steps[at].retained_size, steps[at].instances)));
-        let row = |&at: &usize| {
+        let row = |_, &at: &usize| {
             let step = &steps[at];
             let (edge_type, edge_name) = match step.via {
                 Via::Root => ("root", None),
@@ -117,7 +103,7 @@ pub(super) async fn merged(
                 has_children: has_children[at],
             }
         };
-        Ok(PageJson::new(Page { offset: query.offset, limit: query.limit }, &below, row))
+        Ok(query.page(&below, row))
     })
     .await
 }

@@ -5,7 +5,7 @@ import { visible } from "../../lib/format";
 import { type By, type Callers, type FunctionCost, byOf, costText, frameName, framePlace, nativeAddress } from "../../lib/native";
 import { adjust, step, useRoute } from "../../lib/route";
 import { useAnswer } from "../../lib/use";
-import { formatSorting, parseSorting } from "../../parts/nodes";
+import { useTable } from "../../parts/nodes";
 import { Split } from "../../parts/Split";
 import { type Column, TreeTable } from "../../parts/TreeTable";
 import { Failed } from "../../parts/Words";
@@ -22,7 +22,8 @@ export function CallerCallee({ file }: ViewProps) {
   const by = byOf(route);
   const url = nativeAddress(file.id, "callers", route);
   const { data, error } = useAnswer<Callers>(url);
-  const sorting = parseSorting(route["sort"], "inclusive");
+  const list = useTable("inclusive");
+  const { sorting } = list;
   const filter = (route["filter"] ?? "").toLowerCase();
   const rows = useMemo(() => {
     const all = (data?.functions ?? []).map((cost, at) => ({ cost, at }));
@@ -52,10 +53,8 @@ export function CallerCallee({ file }: ViewProps) {
               question={JSON.stringify([url, sorting, filter])}
               load={async (_, offset, limit) => ({ total: rows.length, offset, rows: rows.slice(offset, offset + limit) })}
               keyOf={(row) => String(row.at)}
-              selected={route["row"]}
+              {...list}
               onSelect={(row, path) => adjust({ row: path, function: String(row.at) })}
-              sorting={sorting}
-              onSort={(next) => step({ sort: formatSorting(next), row: undefined })}
               empty="Nothing of this cost."
             />
           }
