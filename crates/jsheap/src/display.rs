@@ -1,13 +1,14 @@
 //! What a person sees of a node.
 
-use std::hash::Hasher as _;
+use std::rc::Rc;
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, StringId, Wtf8};
 
 use crate::heap::Heap;
 use crate::names::Known;
 use crate::ropes::Ropes;
+use crate::shapes::Shapes;
 
 /// Longest name of a plain object, in UTF-16 units.
 const MOST_OF_OBJECT: usize = 100;
@@ -106,40 +107,46 @@ impl Heap {
     /// Whether a node's name contains a text, in upper or lower case: a search through many nodes, which looks at
     /// each name of the file once, and at the name of a plain object once for each list of properties.
     pub fn name_search(&self, text: &str) -> impl FnMut(NodeIdx) -> bool + '_ {
-        let finder = Finder::new(text);
+        let finder = Rc::new(Finder::new(text));
+        let of_object = Rc::clone(&finder);
+        let mut object_fits = self.shapes().ask(move |node| of_object.is_in(&self.node_name(node)));
         let mut known: Vec<Option<bool>> = vec![None; self.snapshot.strings.len()];
         let mut ropes: FxHashMap<NodeIdx, bool> = FxHashMap::default();
-        let mut shapes: FxHashMap<u64, (NodeIdx, bool)> = FxHashMap::default();
         move |node| {
-            let kind = self.snapshot.node_type(node);
+            if self.is_plain_object(node) {
+                return object_fits(node);
+            }
+            if self.snapshot.node_type(node) == NodeType::CONCATENATED_STRING {
+                let base = self.ropes().base(node);
+                return *ropes.entry(base).or_insert_with(|| finder.is_in(&self.node_name(base)));
+            }
             let name = self.snapshot.raw_name(node);
-            let is_object = kind == NodeType::OBJECT && self.names.known(name) == Known::Object;
-            let is_raw = kind != NodeType::CONCATENATED_STRING
-                && !is_object
-                && !self.detached.prefixed.contains(node.index());
             match known.get_mut(name.index()) {
-                Some(answer) if is_raw => {
+                Some(answer) if !self.detached.prefixed.contains(node.index()) => {
                     *answer.get_or_insert_with(|| finder.is_in(self.snapshot.strings.get(name).as_bytes()))
-                }
-                _ if kind == NodeType::CONCATENATED_STRING => {
-                    let base = self.ropes().base(node);
-                    *ropes.entry(base).or_insert_with(|| finder.is_in(&self.node_name(base)))
-                }
-                _ if is_object => {
-                    let mut hasher = FxHasher::default();
-                    self.properties(node).for_each(|name| hasher.write_u32(name.0));
-                    let answer = || finder.is_in(&self.node_name(node));
-                    let &mut (like, fits) = shapes.entry(hasher.finish()).or_insert_with(|| (node, answer()));
-                    // Two lists of properties may have the same hash.
-                    if self.properties(node).eq(self.properties(like)) { fits } else { answer() }
                 }
                 _ => finder.is_in(&self.node_name(node)),
             }
         }
     }
 
+    /// Works out what a search needs, so that the first one is as quick as the others.
+    pub fn prepare_search(&self) {
+        self.shapes();
+    }
+
+    fn shapes(&self) -> &Shapes {
+        self.shapes.get_or_init(|| Shapes::new(self))
+    }
+
+    /// Whether a node is called after its properties.
+    pub(crate) fn is_plain_object(&self, node: NodeIdx) -> bool {
+        self.snapshot.node_type(node) == NodeType::OBJECT
+            && self.names.known(self.snapshot.raw_name(node)) == Known::Object
+    }
+
     /// Names of a plain object's properties, in the order of the file: what its own name is made of.
-    fn properties(&self, node: NodeIdx) -> impl Iterator<Item = StringId> + '_ {
+    pub(crate) fn properties(&self, node: NodeIdx) -> impl Iterator<Item = StringId> + '_ {
         let snapshot = &self.snapshot;
         let edges = snapshot.edges(node).filter(|&edge| snapshot.edge_type(edge) == EdgeType::Property);
         edges.filter_map(|edge| snapshot.edge_name(edge))

@@ -13,6 +13,7 @@ use crate::interfaces::{self, Interfaces};
 use crate::names::Names;
 use crate::ownership::shallow_sizes;
 use crate::ropes::Ropes;
+use crate::shapes::Shapes;
 use crate::statistics::{self, Statistics};
 
 /// Is told of the passes as they happen, possibly from two threads.
@@ -74,6 +75,7 @@ pub struct Heap {
     /// Sizes by kind, without those that need the total.
     pub(crate) kinds: Statistics,
     pub(crate) ropes: OnceLock<Ropes>,
+    pub(crate) shapes: OnceLock<Shapes>,
 }
 
 /// The results of the passes that don't need the dominators.
@@ -147,6 +149,7 @@ impl Heap {
             classes,
             kinds,
             ropes: OnceLock::new(),
+            shapes: OnceLock::new(),
         }
     }
 

@@ -31,6 +31,7 @@ mod ownership;
 mod retainers;
 mod ropes;
 mod sampled;
+mod shapes;
 mod statistics;
 mod texts;
 mod tiles;

@@ -150,6 +150,7 @@ impl HeapView {
         self.by_class();
         self.grouped.get_or_init(|| Grouped::new(&self.heap));
         self.paths();
+        self.heap.prepare_search();
         self.by_package();
     }
 
