@@ -60,10 +60,10 @@ impl Rule {
         )
     }
 
-    /// Whether V8's code has to be looked at by itself.
+    /// Whether code that keeps no frame pointer by convention is stepped over by that register all the same.
     #[inline(always)]
-    pub(crate) fn is_of_v8(self) -> bool {
-        self != Rule::FRAME && self.keeps_frame_pointer()
+    pub(crate) fn reads_frame_pointer(self) -> bool {
+        matches!(self.base(), Base::FramePointer | Base::AtFramePointer)
     }
 
     #[inline]

@@ -454,15 +454,11 @@ impl Thread {
             self.generation = modules::generation();
             self.forget_stacks();
         }
-        // Two halves in turn, since each multiplication waits for the one before.
-        let (mut even, mut odd) = (0x9E37_79B9_7F4A_7C15u64, 0);
-        walk::walk_again(self, caller, session.frames, |pc, mark| {
-            (even, odd) = (odd, (even ^ pc ^ mark).wrapping_mul(0xff51_afd7_ed55_8ccd));
-        });
+        let mut hash = walk::hash(self, caller, session.frames);
         if self.collects | self.has_collected {
             self.after_collection(session);
         }
-        let mut hash = even ^ odd.rotate_left(32);
+        // The sum's upper bits are the better ones.
         hash = (hash ^ hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         match self.stacks.get(hash) {
             Some(number) => number,
@@ -494,12 +490,12 @@ impl Thread {
         v8::notice();
         let frames = session.frames;
         let mut count = 0usize;
-        walk::walk(self, caller, frames, |_, _| count += 1);
+        walk::walk(self, caller, frames, |_| count += 1);
         let number = session.header.stacks.fetch_add(1, Ordering::Relaxed) + 1;
         let has_javascript = self.javascript_frames(session, caller, number);
         let Some(at) = self.reserve(1 + count) else { return 0 };
         let mut written = 0usize;
-        walk::walk(self, caller, frames, |pc, _| {
+        walk::walk(self, caller, frames, |pc| {
             if written < count {
                 written += 1;
                 // SAFETY: within what was reserved.
