@@ -51,6 +51,12 @@ impl Rule {
         }
     }
 
+    /// All of it. Bits 24 to 31 are not used.
+    #[inline(always)]
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
     /// Whether the code keeps a frame pointer.
     #[inline(always)]
     pub(crate) fn keeps_frame_pointer(self) -> bool {

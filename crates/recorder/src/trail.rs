@@ -37,7 +37,7 @@ struct Check {
     pc_at: u64,
     pc: u64,
     /// Where the frame pointer was loaded from, if it was and matters to a later step; otherwise the return address
-    /// once more. Of a frame that is [`looked_at`](Kept::how) these two never agree.
+    /// once more. Of a frame that is [looked at](Way::LOOKED_AT) these two never agree.
     fp_at: u64,
     fp: u64,
 }
@@ -47,21 +47,73 @@ struct Check {
 #[repr(C)]
 struct Kept {
     loaded_from: u64,
-    /// The frame pointer, if it [matters](NEEDS_FP).
+    /// The frame pointer, if it [matters](Way::NEEDS_FP).
     fp: u64,
     mark: u64,
-    /// Of [`NEEDS_FP`] and the others.
-    how: u64,
+    way: Way,
 }
 
-/// A step from here or from further out depends on the frame pointer.
-const NEEDS_FP: u64 = 1;
-/// A frame of V8's interpreter, which has a mark.
-const INTERPRETED: u64 = 2;
-/// A function of V8's that moves and frees old objects.
-const COLLECTS: u64 = 4;
-/// More led here than the two words: only a step does.
-const GAP: u64 = 8;
+/// How a walk goes through a frame: the rule to its caller, and marks in bits that no rule has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+struct Way(u64);
+
+impl Way {
+    /// A step from here or from further out depends on the frame pointer.
+    const NEEDS_FP: u64 = 1 << 24;
+    /// More led here than the two words: only a step does.
+    const GAP: u64 = 1 << 25;
+    /// The words don't tell all: a frame of V8's interpreter, which has a mark, a function that [`Way::collects`], or a
+    /// gap.
+    const LOOKED_AT: u64 = 1 << 26;
+    const MARKS: u64 = Self::NEEDS_FP | Self::GAP | Self::LOOKED_AT;
+
+    #[inline(always)]
+    fn new(rule: Rule, is_behind_gap: bool) -> Way {
+        let word = rule.word();
+        let mut marks = 0;
+        if rule.keeps_frame_pointer() || rule.reads_frame_pointer() {
+            marks |= Self::NEEDS_FP;
+        }
+        if rule == Rule::INTERPRETED || rule == Rule::MAJOR_COLLECTOR {
+            marks |= Self::LOOKED_AT;
+        }
+        Way(word | marks).behind_gap(is_behind_gap)
+    }
+
+    #[inline(always)]
+    fn behind_gap(self, is_behind_gap: bool) -> Way {
+        if is_behind_gap {
+            return Way(self.0 | Self::GAP | Self::LOOKED_AT);
+        }
+        match self.is(Self::GAP) {
+            true if self.is_marked() || self.collects() => Way(self.0 & !Self::GAP),
+            true => Way(self.0 & !(Self::GAP | Self::LOOKED_AT)),
+            false => self,
+        }
+    }
+
+    #[inline(always)]
+    fn rule_word(self) -> u64 {
+        self.0 & !Self::MARKS
+    }
+
+    #[inline(always)]
+    fn is(self, mark: u64) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// A function of V8's that moves and frees old objects.
+    #[inline(always)]
+    fn collects(self) -> bool {
+        self.rule_word() == Rule::MAJOR_COLLECTOR.word()
+    }
+
+    #[inline(always)]
+    fn is_marked(self) -> bool {
+        self.rule_word() == Rule::INTERPRETED.word()
+    }
+}
 
 /// The frames of the last walk, and those of this one that are not among them.
 #[repr(C)]
@@ -96,7 +148,7 @@ struct Apart<T> {
 struct New {
     frame: Frame,
     mark: u64,
-    how: u64,
+    way: Way,
 }
 
 /// The trail during a walk.
@@ -183,35 +235,64 @@ impl Walk {
         let pc_at = frame.sp.wrapping_sub(8);
         while self.at < LENGTH {
             // SAFETY: below the length.
-            let check = unsafe { self.check(self.at) };
+            let (check, mut kept) = unsafe { (self.check(self.at), self.kept(self.at)) };
             if check.pc_at < pc_at {
+                self.hash = self.hash.wrapping_sub(term(self.at, check.pc, kept.mark));
                 self.at += 1;
                 continue;
             }
-            if check.pc_at != pc_at || check.pc != frame.pc {
+            if check.pc_at != pc_at
+                || check.pc != frame.pc
+                || kept.mark != mark
+                || (kept.way.is(Way::NEEDS_FP) && kept.fp != frame.fp)
+            {
                 return false;
             }
-            // SAFETY: as above.
-            let mut kept = unsafe { self.kept(self.at) };
-            if kept.mark != mark || (kept.how & NEEDS_FP != 0 && kept.fp != frame.fp) {
-                return false;
-            }
-            let how = if is_behind_gap { kept.how | GAP } else { kept.how & !GAP };
-            if kept.loaded_from != frame.loaded_from || kept.how != how {
+            let way = kept.way.behind_gap(is_behind_gap);
+            if kept.loaded_from != frame.loaded_from || kept.way != way {
                 // It was reached from elsewhere, and what it depends on is there.
-                (kept.loaded_from, kept.how) = (frame.loaded_from, how);
+                (kept.loaded_from, kept.way) = (frame.loaded_from, way);
                 // SAFETY: as above.
-                unsafe {
-                    (*self.trail).checks.all.as_mut_ptr().add(self.at).write(Check::new(pc_at, check.pc, &kept));
-                    (*self.trail).kept.all.as_mut_ptr().add(self.at).write(kept);
-                }
+                unsafe { self.set(self.at, Check::new(pc_at, check.pc, &kept), kept) };
             }
-            if how & NEEDS_FP != 0 && frame.loaded_from == 0 {
+            if way.is(Way::NEEDS_FP) && frame.loaded_from == 0 {
                 self.need_before(frame.fp, self.new);
             }
             return self.place();
         }
         false
+    }
+
+    /// As [`Walk::find`], for the first frame of a walk, and only where there is little to look at.
+    #[inline(always)]
+    pub(crate) fn find_first(&mut self, frame: &Frame) -> bool {
+        let pc_at = frame.sp.wrapping_sub(8);
+        while self.at < LENGTH {
+            // SAFETY: below the length.
+            let check = unsafe { self.check(self.at) };
+            if check.pc_at >= pc_at {
+                // SAFETY: as above.
+                let Kept { fp, way, .. } = unsafe { self.kept(self.at) };
+                // Where its frame pointer was loaded nobody asks, since nothing of this walk comes before it.
+                let is_same = check.pc_at == pc_at
+                    && check.pc == frame.pc
+                    && !way.is(Way::LOOKED_AT)
+                    && (!way.is(Way::NEEDS_FP) || fp == frame.fp);
+                (self.begin, self.end) = (self.at as isize, self.at);
+                return is_same;
+            }
+            // SAFETY: as above.
+            let mark = unsafe { self.kept(self.at) }.mark;
+            self.hash = self.hash.wrapping_sub(term(self.at, check.pc, mark));
+            self.at += 1;
+        }
+        (self.begin, self.end) = (LENGTH as isize, LENGTH);
+        false
+    }
+
+    /// Where the stack ends.
+    pub(crate) fn high(&self) -> u64 {
+        self.high
     }
 
     /// Keeps a frame that the last walk did not come through; false if there is no room. `is_behind_gap` if more led to
@@ -221,15 +302,9 @@ impl Walk {
         if self.new == LENGTH {
             return false;
         }
-        let mut how = if is_behind_gap { GAP } else { 0 };
-        how |= match rule {
-            Rule::INTERPRETED => INTERPRETED | NEEDS_FP,
-            Rule::MAJOR_COLLECTOR => COLLECTS | NEEDS_FP,
-            _ if rule.keeps_frame_pointer() || rule.reads_frame_pointer() => NEEDS_FP,
-            _ => 0,
-        };
+        let new = New { frame: *frame, mark, way: Way::new(rule, is_behind_gap) };
         // SAFETY: below the length.
-        unsafe { (*self.trail).new.all.as_mut_ptr().add(self.new).write(New { frame: *frame, mark, how }) };
+        unsafe { (*self.trail).new.all.as_mut_ptr().add(self.new).write(new) };
         self.new += 1;
         true
     }
@@ -255,28 +330,27 @@ impl Walk {
         for at in (0..new).rev() {
             // SAFETY: below the length.
             let new = unsafe { &mut *(*self.trail).new.all.as_mut_ptr().add(at) };
-            if new.how & NEEDS_FP != 0 {
+            if new.way.is(Way::NEEDS_FP) {
                 return;
             }
-            new.how |= NEEDS_FP;
+            new.way.0 |= Way::NEEDS_FP;
             if new.frame.loaded_from != 0 {
                 return;
             }
         }
         for at in (self.begin.max(0) as usize..self.end).rev() {
             // SAFETY: below the length; frames of this walk, whose frame pointer is this one.
-            let (kept, check) = unsafe {
-                let kept = &mut *(*self.trail).kept.all.as_mut_ptr().add(at);
-                (kept, &mut *(*self.trail).checks.all.as_mut_ptr().add(at))
-            };
-            if kept.how & NEEDS_FP != 0 {
-                return;
-            }
-            kept.how |= NEEDS_FP;
-            kept.fp = fp;
-            *check = Check::new(check.pc_at, check.pc, kept);
-            if kept.loaded_from != 0 {
-                return;
+            unsafe {
+                let (check, mut kept) = (self.check(at), self.kept(at));
+                if kept.way.is(Way::NEEDS_FP) {
+                    return;
+                }
+                kept.way.0 |= Way::NEEDS_FP;
+                kept.fp = fp;
+                self.set(at, Check::new(check.pc_at, check.pc, &kept), kept);
+                if kept.loaded_from != 0 {
+                    return;
+                }
             }
         }
     }
@@ -284,21 +358,23 @@ impl Walk {
     /// Goes on from the frame that was found as far as the last walk's way is unchanged. `collects` becomes true if that
     /// leads through a function that moves and frees old objects.
     #[inline(always)]
-    pub(crate) fn follow(&mut self, first: &Frame, collects: &mut bool) -> Led {
+    pub(crate) fn follow(
+        &mut self,
+        first: &Frame,
+        collects: &mut bool,
+        mut rule_of: impl FnMut(u64) -> Rule,
+    ) -> Led {
         let found = self.at;
         // SAFETY: positions are below the length. The words lie between the frame that was found and the stack's end.
         unsafe {
-            *collects |= self.kept(found).how & COLLECTS != 0;
+            *collects |= self.kept(found).way.collects();
             let mut at = found + 1;
-            loop {
-                while at < LENGTH {
-                    let check = self.check(at);
-                    if read(check.pc_at) ^ check.pc | read(check.fp_at) ^ check.fp != 0 {
-                        break;
-                    }
-                    at += 1;
-                }
-                if at == LENGTH || !self.is_same(at, collects) {
+            while at < LENGTH {
+                let check = self.check(at);
+                let pc = read(check.pc_at);
+                if pc ^ check.pc | read(check.fp_at) ^ check.fp != 0
+                    && !self.mend(at, check, pc, collects, &mut rule_of)
+                {
                     break;
                 }
                 at += 1;
@@ -317,25 +393,45 @@ impl Walk {
         }
     }
 
-    /// Whether the way to a frame is unchanged whose words don't tell it, or are others.
+    /// Looks at a frame whose words are others than before, or don't tell it. If the same function stands there, called
+    /// from another place or, if V8 interprets it, another function, it takes the place of the one that was there: what
+    /// comes behind depends on it no more than before. False if the way is another one from here.
     ///
     /// # Safety
     /// As in [`Walk::follow`].
-    #[inline(never)]
-    unsafe fn is_same(&self, at: usize, collects: &mut bool) -> bool {
+    #[inline(always)]
+    unsafe fn mend(
+        &mut self,
+        at: usize,
+        check: Check,
+        pc: u64,
+        collects: &mut bool,
+        rule_of: &mut impl FnMut(u64) -> Rule,
+    ) -> bool {
         // SAFETY: by the contract.
         unsafe {
-            let Check { pc_at, pc, .. } = self.check(at);
-            let Kept { loaded_from, fp, mark, how } = self.kept(at);
-            let is_looked_at = how & (INTERPRETED | COLLECTS) != 0;
-            if how & GAP != 0 || !is_looked_at || read(pc_at) != pc {
+            let mut kept = self.kept(at);
+            if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 && read(kept.loaded_from) != kept.fp {
                 return false;
             }
-            if how & NEEDS_FP != 0 && loaded_from != 0 && read(loaded_from) != fp {
+            if pc != check.pc && (pc < 4096 || rule_of(pc).word() != kept.way.rule_word()) {
                 return false;
             }
-            *collects |= how & COLLECTS != 0;
-            how & INTERPRETED == 0 || v8::mark(pc_at + 8, fp, self.high) == mark
+            let before = term(at, check.pc, kept.mark);
+            if kept.way.is(Way::LOOKED_AT) {
+                if kept.way.is(Way::GAP) {
+                    return false;
+                }
+                *collects |= kept.way.collects();
+                if kept.way.is_marked() {
+                    kept.mark = v8::mark(check.pc_at + 8, kept.fp, self.high);
+                    (*self.trail).kept.all.as_mut_ptr().add(at).write(kept);
+                }
+            }
+            self.hash = self.hash.wrapping_add(term(at, pc, kept.mark).wrapping_sub(before));
+            let check = Check::new(check.pc_at, pc, &kept);
+            (*self.trail).checks.all.as_mut_ptr().add(at).write(check);
+            true
         }
     }
 
@@ -348,8 +444,8 @@ impl Walk {
         let mut at = position;
         while at > found {
             // SAFETY: by the contract.
-            let Kept { loaded_from, fp, how, .. } = unsafe { self.kept(at) };
-            if how & NEEDS_FP != 0 {
+            let Kept { loaded_from, fp, way, .. } = unsafe { self.kept(at) };
+            if way.is(Way::NEEDS_FP) {
                 return fp;
             }
             if loaded_from != 0 {
@@ -364,7 +460,12 @@ impl Walk {
     /// The walk ended, at a word that is no return address if there is one.
     #[inline(always)]
     pub(crate) fn ended_at(&mut self, word: Option<(u64, u64)>) {
-        self.at = LENGTH;
+        while self.at < LENGTH {
+            // SAFETY: below the length.
+            let (check, kept) = unsafe { (self.check(self.at), self.kept(self.at)) };
+            self.hash = self.hash.wrapping_sub(term(self.at, check.pc, kept.mark));
+            self.at += 1;
+        }
         // SAFETY: the trail's own word is always there.
         let own = unsafe { (&raw const (*self.trail).end as u64, 0) };
         (self.end_at, self.end_word) = word.unwrap_or(own);
@@ -376,20 +477,16 @@ impl Walk {
         let removed = self.at - self.end;
         // SAFETY: positions are below the length.
         unsafe {
-            for at in self.end..self.at {
-                self.hash = self.hash.wrapping_sub(term(at, self.check(at).pc, self.kept(at).mark));
-            }
             if removed != self.new && !self.move_begin(removed as isize - self.new as isize) {
                 return false;
             }
             let start = self.at - self.new;
             for at in 0..self.new {
-                let New { frame, mark, how } = *(*self.trail).new.all.as_ptr().add(at);
-                let kept = Kept { loaded_from: frame.loaded_from, fp: frame.fp, mark, how };
-                let check = Check::new(frame.sp.wrapping_sub(8), frame.pc, &kept);
-                (*self.trail).checks.all.as_mut_ptr().add(start + at).write(check);
-                (*self.trail).kept.all.as_mut_ptr().add(start + at).write(kept);
+                let New { frame, mark, way } = *(*self.trail).new.all.as_ptr().add(at);
+                let kept = Kept { loaded_from: frame.loaded_from, fp: frame.fp, mark, way };
+                self.set(start + at, Check::new(frame.sp.wrapping_sub(8), frame.pc, &kept), kept);
                 self.hash = self.hash.wrapping_add(term(start + at, frame.pc, mark));
+                one_by_one();
             }
         }
         (self.end, self.new) = (self.at, 0);
@@ -404,57 +501,55 @@ impl Walk {
     unsafe fn move_begin(&mut self, by: isize) -> bool {
         let (from, to) = (self.begin, self.begin + by);
         self.begin = to;
-        if from as usize == self.end {
-            return to >= 0;
-        }
-        to >= 0 && {
-            let count = self.end - from as usize;
+        if to >= 0 && from as usize != self.end {
             // SAFETY: by the contract.
-            unsafe { self.move_frames(from as usize, to as usize, count) };
-            true
+            self.hash = self.hash.wrapping_add(unsafe {
+                move_frames(self.trail, from as usize, to as usize, self.end - from as usize)
+            });
         }
+        to >= 0
     }
 
-    /// # Safety
-    /// Both ranges are below the length.
-    #[cold]
-    #[inline(never)]
-    unsafe fn move_frames(&mut self, from: usize, to: usize, count: usize) {
-        // SAFETY: by the contract.
-        unsafe {
-            let checks = (*self.trail).checks.all.as_mut_ptr();
-            let kept = (*self.trail).kept.all.as_mut_ptr();
-            for at in 0..count {
-                let (pc, mark) = ((*checks.add(from + at)).pc, (*kept.add(from + at)).mark);
-                let change = term(to + at, pc, mark).wrapping_sub(term(from + at, pc, mark));
-                self.hash = self.hash.wrapping_add(change);
-            }
-            core::ptr::copy(checks.add(from), checks.add(to), count);
-            core::ptr::copy(kept.add(from), kept.add(to), count);
-        }
-    }
-
-    /// Ends the walk; the stack's hash if it was walked to its end and has at most so many frames.
+    /// Ends a walk that came to the stack's end; the stack's hash if it has at most so many frames.
     #[inline(always)]
-    pub(crate) fn end(mut self, is_whole: bool, frames: u32) -> Option<u64> {
-        let mut is_kept = is_whole && self.place() && LENGTH as isize - self.begin <= frames as isize;
+    pub(crate) fn end(self, frames: u32) -> Option<u64> {
         // SAFETY: as in `begin`.
         unsafe {
             // A handler may have had reasons to forget it.
-            is_kept &= (*self.trail).high == self.high;
-            if is_kept {
-                (*self.trail).first = self.begin as usize;
-                (*self.trail).hash = self.hash;
-                (*self.trail).end_at = self.end_at;
-                (*self.trail).end = self.end_word;
-            } else {
-                (*self.trail).high = 0;
-                (*self.trail).rest = REST;
+            if LENGTH as isize - self.begin > frames as isize || (*self.trail).high != self.high {
+                self.give_up();
+                return None;
             }
+            (*self.trail).first = self.begin as usize;
+            (*self.trail).hash = self.hash;
+            (*self.trail).end_at = self.end_at;
+            (*self.trail).end = self.end_word;
             compiler_fence(Ordering::SeqCst);
             (*self.trail).is_busy.store(0, Ordering::Relaxed);
         }
-        is_kept.then_some(self.hash)
+        Some(self.hash)
+    }
+
+    /// Ends a walk that was led along the trail alone.
+    #[inline(always)]
+    pub(crate) fn end_of_new(mut self, frames: u32) -> Option<u64> {
+        if self.place() {
+            return self.end(frames);
+        }
+        self.give_up();
+        None
+    }
+
+    /// Ends a walk of a stack that can't be kept.
+    #[cold]
+    pub(crate) fn give_up(self) {
+        // SAFETY: as in `begin`.
+        unsafe {
+            (*self.trail).high = 0;
+            (*self.trail).rest = REST;
+            compiler_fence(Ordering::SeqCst);
+            (*self.trail).is_busy.store(0, Ordering::Relaxed);
+        }
     }
 
     /// # Safety
@@ -472,14 +567,54 @@ impl Walk {
         // SAFETY: by the contract.
         unsafe { *(*self.trail).kept.all.as_ptr().add(at) }
     }
+
+    /// # Safety
+    /// The position is below the length.
+    #[inline(always)]
+    unsafe fn set(&mut self, at: usize, check: Check, kept: Kept) {
+        // SAFETY: by the contract.
+        unsafe {
+            (*self.trail).checks.all.as_mut_ptr().add(at).write(check);
+            (*self.trail).kept.all.as_mut_ptr().add(at).write(kept);
+        }
+    }
+}
+
+/// Moves frames to other positions; by how much that changes the hash.
+///
+/// # Safety
+/// Both ranges are below the length.
+#[cold]
+#[inline(never)]
+unsafe fn move_frames(trail: *mut Trail, from: usize, to: usize, count: usize) -> u64 {
+    let mut change = 0u64;
+    // SAFETY: by the contract.
+    unsafe {
+        let checks = (*trail).checks.all.as_mut_ptr();
+        let kept = (*trail).kept.all.as_mut_ptr();
+        for at in 0..count {
+            let (pc, mark) = ((*checks.add(from + at)).pc, (*kept.add(from + at)).mark);
+            change = change.wrapping_add(term(to + at, pc, mark).wrapping_sub(term(from + at, pc, mark)));
+        }
+        core::ptr::copy(checks.add(from), checks.add(to), count);
+        core::ptr::copy(kept.add(from), kept.add(to), count);
+    }
+    change
+}
+
+/// Keeps the compiler from preparing a loop for many rounds: of the ones here most have one or two.
+#[inline(always)]
+fn one_by_one() {
+    // SAFETY: no instruction.
+    unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
 }
 
 impl Check {
     #[inline(always)]
     fn new(pc_at: u64, pc: u64, kept: &Kept) -> Check {
-        if kept.how & (INTERPRETED | COLLECTS | GAP) != 0 {
+        if kept.way.is(Way::LOOKED_AT) {
             Check { pc_at, pc, fp_at: pc_at, fp: !pc }
-        } else if kept.how & NEEDS_FP != 0 && kept.loaded_from != 0 {
+        } else if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 {
             Check { pc_at, pc, fp_at: kept.loaded_from, fp: kept.fp }
         } else {
             Check { pc_at, pc, fp_at: pc_at, fp: pc }

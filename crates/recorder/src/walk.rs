@@ -61,13 +61,40 @@ pub(crate) fn hash(thread: &mut Thread, caller: Registers, frames: u32) -> u64 {
     let (frame, high) = first(thread, caller);
     if let Some(mut trail) = Trail::begin(&raw mut thread.trail, high) {
         let mut collects = false;
-        let is_whole = along(&mut trail, frame, high, &mut collects, |pc| rule_of(thread, pc));
+        let led = if trail.find_first(&frame) {
+            Some(trail.follow(&frame, &mut collects, |pc| rule_of(thread, pc)))
+        } else {
+            None
+        };
         thread.collects |= collects;
-        if let Some(hash) = trail.end(is_whole, frames) {
+        let hash = match led {
+            Some(Led::Out) => trail.end(frames),
+            led => hash_beside(thread, trail, frame, led, frames),
+        };
+        if let Some(hash) = hash {
             return hash;
         }
     }
     hash_afresh(thread, caller, frames)
+}
+
+/// As [`hash`], of a walk that the trail led to a frame, if anywhere.
+#[inline(never)]
+fn hash_beside(
+    thread: &mut Thread,
+    mut trail: Walk,
+    first: Frame,
+    led: Option<Led>,
+    frames: u32,
+) -> Option<u64> {
+    let mut collects = false;
+    let is_whole = along(&mut trail, first, led, &mut collects, |pc| rule_of(thread, pc));
+    thread.collects |= collects;
+    if is_whole {
+        return trail.end_of_new(frames);
+    }
+    trail.give_up();
+    None
 }
 
 /// As [`hash`], step by step, of a stack that no trail is kept of: it is too deep, goes through a signal's handler, or
@@ -87,30 +114,38 @@ fn hash_afresh(thread: &mut Thread, caller: Registers, frames: u32) -> u64 {
     even ^ odd.rotate_left(32)
 }
 
-/// Walks a stack along the trail of the last walk; false if it can't be kept.
+/// Walks a stack along the trail of the last walk, from where that has led; false if it can't be kept.
 #[inline(always)]
 fn along(
     trail: &mut Walk,
-    mut frame: Frame,
-    high: u64,
+    first: Frame,
+    mut led: Option<Led>,
     collects: &mut bool,
     mut rule_of: impl FnMut(u64) -> Rule,
 ) -> bool {
+    let high = trail.high();
+    let mut frame = first;
     let mut is_behind_gap = false;
     while frame.pc >= 4096 {
         let mut rule = rule_of(frame.pc);
-        let mark = mark(rule, &frame, high);
-        if trail.find(&frame, mark, is_behind_gap) {
-            match trail.follow(&frame, collects) {
-                Led::Out => return true,
-                Led::To(last) => frame = last,
+        if led.is_none() {
+            let mark = mark(rule, &frame, high);
+            if trail.find(&frame, mark, is_behind_gap) {
+                led = Some(trail.follow(&frame, collects, &mut rule_of));
+            } else {
+                if !trail.push(&frame, mark, rule, is_behind_gap) {
+                    return false;
+                }
+                *collects |= rule == Rule::MAJOR_COLLECTOR;
             }
-            rule = rule_of(frame.pc);
-        } else {
-            if !trail.push(&frame, mark, rule, is_behind_gap) {
-                return false;
+        }
+        match led.take() {
+            Some(Led::Out) => return true,
+            Some(Led::To(last)) => {
+                frame = last;
+                rule = rule_of(frame.pc);
             }
-            *collects |= rule == Rule::MAJOR_COLLECTOR;
+            None => {}
         }
         is_behind_gap = false;
         let is_pointed = rule.keeps_frame_pointer();
@@ -441,8 +476,15 @@ mod tests {
     fn hash_along(trail: &mut Trail, frame: Frame, high: u64, most: u32) -> Option<u64> {
         let mut walk = Trail::begin(&raw mut *trail, high)?;
         assert!(Trail::begin(&raw mut *trail, high).is_none(), "a handler's walk has to do without");
-        let is_whole = along(&mut walk, frame, high, &mut false, rule);
-        walk.end(is_whole, most)
+        let led = walk.find_first(&frame).then(|| walk.follow(&frame, &mut false, rule));
+        if led == Some(Led::Out) {
+            return walk.end(most);
+        }
+        if along(&mut walk, frame, led, &mut false, rule) {
+            return walk.end_of_new(most);
+        }
+        walk.give_up();
+        None
     }
 
     /// A trail along a stack that changes gives the hash of a walk that knows nothing, and that of the frames.
@@ -460,7 +502,11 @@ mod tests {
             let expected: Vec<u64> = calls.map(|call| 4096 + call.function * SITES + call.site).collect();
             assert_eq!(pcs, expected, "seed {seed}, round {round}: steps");
             let expected = (frames.len() <= most as usize).then(|| crate::trail::hash_of(&frames));
-            assert_eq!(hash_along(&mut new_trail(), frame, high, most), expected, "seed {seed}, round {round}");
+            assert_eq!(
+                hash_along(&mut new_trail(), frame, high, most),
+                expected,
+                "seed {seed}, round {round}"
+            );
             let hash = hash_along(&mut trail, frame, high, most);
             // After a stack that can't be kept, a few are not tried.
             if hash.is_some() {
