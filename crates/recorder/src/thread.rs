@@ -3,7 +3,7 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use twinheap_wire::{CHUNK, CHUNK_FULL, record};
+use twinheap_wire::{CHUNK, CHUNK_FULL, lease, record};
 
 use crate::modules::{self, Found};
 use crate::rules::RuleCache;
@@ -82,6 +82,8 @@ pub(crate) struct Thread {
     position: UnsafeCell<u64>,
     /// The clock at the latest [`record::SYNC`].
     base: u64,
+    /// By which it knows its [`lease`].
+    mark: u64,
     /// Bytes until the next sample.
     until_sample: i64,
     random: u64,
@@ -190,6 +192,7 @@ impl Thread {
             }
             STATE_COUNT.fetch_add(1, Ordering::Relaxed);
             thread.number = session.header.threads.fetch_add(1, Ordering::Relaxed);
+            thread.mark = lease::mark(thread.number);
             thread.sequence = 0;
             let (position, sequence) = session.first_chunk(thread.number)?;
             thread.sequence = sequence;
@@ -309,7 +312,7 @@ impl Thread {
     /// The time of an event that happens now.
     #[inline(always)]
     fn ticks(&mut self, session: &Session) -> u64 {
-        let now = session.now();
+        let now = session.time(self.mark, self.base);
         let ticks = now.wrapping_sub(self.base) >> record::TICK;
         if ticks > 0xffff {
             self.synchronise(now);
