@@ -294,3 +294,25 @@ pub const fn filter_slot(address: u64) -> usize {
 const _: () = assert!(size_of::<Header>() <= DESCRIPTORS_AT);
 const _: () = assert!(FILTER == 1 << 15);
 const _: () = assert!(record::STACK_HEAD + 8 * MAX_FRAMES + 2048 <= CHUNK - CHUNK_FULL);
+
+#[cfg(test)]
+mod tests {
+    use super::lease;
+
+    #[test]
+    fn a_lease_is_its_holders_alone() {
+        for (thread, time) in [(0, 0x1234_5678_9abc_def0), (5, 64), (62, u64::MAX)] {
+            let word = lease::new(time, lease::mark(thread));
+            assert_eq!(lease::time(word, lease::mark(thread)), Some(time & !63));
+            for other in (0..200).filter(|other| *other != thread) {
+                assert_eq!(lease::time(word, lease::mark(other)), None);
+            }
+        }
+        // A thread that can't have one has none, whoever has.
+        let none = lease::new(640, lease::mark(63));
+        assert_eq!(none, lease::NONE);
+        for thread in 0..200 {
+            assert_eq!(lease::time(none, lease::mark(thread)), None);
+        }
+    }
+}
