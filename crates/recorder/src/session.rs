@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use twinheap_wire::{
     CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, MAX_FRAMES,
-    NODE_OPTIONS, PLAN_AT, RING, VARIABLE, clock, filter_slot, plan::Plan, policy, request, status, trouble,
+    NODE_OPTIONS, PLAN_AT, RING, VARIABLE, clock, filter_slot, lease, plan::Plan, policy, request, status,
+    trouble,
 };
 
 use crate::real;
@@ -351,6 +352,21 @@ impl Session {
     #[inline(always)]
     pub(crate) fn now(&self) -> u64 {
         if self.is_tsc { sys::tsc() } else { sys::monotonic() }
+    }
+
+    /// The time of an event of the thread with this mark, see [`lease`], whose latest event was not before `latest`.
+    #[inline(always)]
+    pub(crate) fn time(&self, mark: u64, latest: u64) -> u64 {
+        let word = self.header.lease.load(Ordering::Relaxed);
+        match lease::time(word, mark) {
+            Some(time) => time.max(latest),
+            None => {
+                if word != lease::NONE {
+                    self.header.lease.store(lease::NONE, Ordering::Relaxed);
+                }
+                self.now()
+            }
+        }
     }
 
     /// Says what could not be done; recording ends.
