@@ -1,13 +1,14 @@
 // The page in Debian's Chromium: its numbers are the command line's, the keyboard reaches everything, strings of a dump
 // stay strings, and both themes can be read.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { NAMES, hostileSnapshot } from "./hostile.mjs";
-import { PATIENCE, TRACE, browser, cells, cli, count, fixture, newPage, open, shown, size, table } from "./lab.mjs";
+import { PATIENCE, TRACE, TWINHEAP, browser, cells, cli, count, fixture, newPage, open, shown, size, table } from "./lab.mjs";
 
 const A = fixture("node24-a.heapsnapshot.zst");
 const B = fixture("node24-b.heapsnapshot.zst");
@@ -306,6 +307,74 @@ at("callers, sizes and the flame graph of a native trace", "?file=3&view=callers
   await page.frameLocator("iframe").getByText("Collapse recursion").waitFor();
 });
 
+test("lost blocks and known leaks of a native trace", { timeout: 2 * PATIENCE }, async () => {
+  const source = join(folder, "lost.c");
+  writeFileSync(source, "#include <stdlib.h>\nint main(void) { for (int i = 0; i < 7; i++) *(volatile char *)malloc(1000) = 1; return 0; }\n");
+  execFileSync("cc", ["-O0", "-g", "-o", join(folder, "lost"), source]);
+  const trace = join(folder, "lost.heaptrace");
+  execFileSync(TWINHEAP, ["record", "--leak-check", "-q", "-o", trace, "--", join(folder, "lost")]);
+  const summary = cli("summary", trace);
+  assert.ok(summary.lost_bytes >= 6000, JSON.stringify(summary.lost));
+  const other = await open(trace);
+  const fresh = await newPage(chrome);
+  await fresh.goto(other.address);
+  const lost = fresh.getByRole("region", { name: "Lost blocks" });
+  await lost.getByText(`Nothing pointed to ${count(summary.lost.direct_blocks)} blocks`).waitFor();
+  assert.ok((await lost.getByRole("listitem").first().innerText()).includes("main"));
+  assert.ok((await fresh.locator(".card").allInnerTexts()).some((text) => text.startsWith("Lost") && text.includes(size(summary.lost_bytes))));
+  // The checkbox counts what rules leave out, in every view.
+  await fresh.getByRole("checkbox", { name: "with known leaks" }).check();
+  await fresh.waitForURL(/known=1/);
+  const all = cli("summary", trace, "--no-embedded-suppressions", "--no-builtin-suppressions");
+  await fresh.locator(".card", { hasText: "Leaked" }).filter({ hasText: size(all.leaked_bytes) }).waitFor();
+  assert.deepEqual(fresh.problems, []);
+  await fresh.context().close();
+  other.close();
+});
+
+test("the navigation leads from one heap to the other", { timeout: 2 * PATIENCE }, async () => {
+  await page.goto(`${server.address}?file=0&view=summary`);
+  await table(page, "Classes");
+  await page.getByRole("link", { name: "Flame graph" }).click();
+  await page.waitForURL(/file=3.*view=flame/);
+  await page.getByRole("link", { name: "Duplicate strings" }).click();
+  // The newest snapshot that can be read.
+  await page.waitForURL(/file=2.*view=strings/);
+});
+
+test("a report opens from the disk, with the numbers of its JSON, and nothing in it runs", { timeout: 2 * PATIENCE }, async () => {
+  const hostile = join(folder, "hostile.heapsnapshot");
+  for (const [name, files] of [
+    ["js", [A, B]],
+    ["native", [TRACE]],
+    ["hostile", [hostile]],
+  ]) {
+    const path = join(folder, `${name}.html`);
+    execFileSync(TWINHEAP, ["report", ...files, "-q", "-o", path]);
+    assert.ok(statSync(path).size < 5e6);
+    const known = cli("report", ...files, "-o", "-", "--format", "json");
+    for (const colorScheme of ["light", "dark"]) {
+      const fresh = await newPage(chrome, { colorScheme });
+      const asked = [];
+      fresh.on("request", (request) => asked.push(request.url()));
+      await fresh.goto(`file://${path}`);
+      assert.deepEqual(asked, [`file://${path}`]);
+      assert.equal(await fresh.locator("h1").innerText(), known.headline);
+      const shown = await fresh.locator(".card").evaluateAll((cards) =>
+        cards.map((card) => [...card.querySelectorAll(".course data")].map((data) => Number(data.value))),
+      );
+      const courses = known.numbers.map((number) => (number.series.length > 1 ? number.series : []));
+      assert.deepEqual(shown, courses);
+      assert.deepEqual(await fresh.evaluate(faint), [], name);
+      assert.equal(await fresh.evaluate("window.hit"), undefined);
+      const wide = await fresh.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      assert.ok(wide <= 0, `${name} is ${wide} pixels too wide`);
+      assert.deepEqual(fresh.problems, []);
+      await fresh.context().close();
+    }
+  }
+});
+
 for (const colorScheme of ["light", "dark"]) {
   test(`texts can be read in the ${colorScheme} theme, and at every width`, { timeout: 2 * PATIENCE }, async () => {
     for (const viewport of [
@@ -313,7 +382,19 @@ for (const colorScheme of ["light", "dark"]) {
       { width: 3840, height: 2160 },
     ]) {
       const other = await newPage(chrome, { colorScheme, viewport });
-      for (const route of ["?file=1", "?file=1&view=summary", "?file=1&view=statistics", "?file=3&view=native", "?file=4"]) {
+      for (const route of [
+        "?file=1",
+        "?file=1&view=summary",
+        "?file=1&view=comparison",
+        "?file=1&view=dominators&as=icicle",
+        "?file=1&view=statistics",
+        "?file=1&view=strings",
+        "?file=3&view=native",
+        "?file=3&view=bottom-up",
+        "?file=3&view=callers",
+        "?file=3&view=sizes",
+        "?file=4",
+      ]) {
         await other.goto(server.address + route);
         await shown(other);
         assert.deepEqual(await other.evaluate(faint), [], `${route} ${viewport.width}`);

@@ -6,7 +6,7 @@ import { size } from "./lib/format";
 import { go, linkTo, step, useRoute } from "./lib/route";
 import { Failed } from "./parts/Words";
 import { Loading } from "./views/Loading";
-import { GROUPS, type View, viewOf } from "./views/list";
+import { GROUPS, type Group, type View, viewOf } from "./views/list";
 
 /** How often the state of files on their way is asked for. */
 const POLL = 300;
@@ -75,28 +75,36 @@ export function App() {
         <ThemeButton />
       </header>
       <nav className="side" aria-label="Views">
-        {GROUPS.filter((group) => group.kind === kind).map((group) => (
-          <section key={group.title}>
-            <h2>{group.title}</h2>
-            {group.views
-              .filter((entry) => !entry.isHidden)
-              .map((entry) => (
-                <a
-                  key={entry.name}
-                  {...linkTo({ file: String(file.id), view: entry.name })}
-                  aria-current={entry.name === view.name ? "page" : undefined}
-                  className={entry.name === view.name ? "current" : ""}
-                >
-                  {entry.title}
-                </a>
-              ))}
-          </section>
-        ))}
+        {GROUPS.map((group) => {
+          const shown = group.kind === kind ? file : state.files.findLast((other) => other.kind === group.kind);
+          return shown && <Views key={group.title} group={group} file={shown} current={group.kind === kind ? view : undefined} />;
+        })}
       </nav>
       <main className="view" key={`${file.id} ${view.name}`}>
         {file.status === "ready" ? <Ready view={view} file={file} files={state.files} /> : <Loading file={file} />}
       </main>
     </div>
+  );
+}
+
+/** The views of a group, on the file that is shown, or on the newest one of its kind. */
+function Views({ group, file, current }: { group: Group; file: FileState; current: View | undefined }) {
+  return (
+    <section>
+      <h2>{group.title}</h2>
+      {group.views
+        .filter((entry) => !entry.isHidden)
+        .map((entry) => (
+          <a
+            key={entry.name}
+            {...linkTo({ file: String(file.id), view: entry.name })}
+            aria-current={entry.name === current?.name ? "page" : undefined}
+            className={entry.name === current?.name ? "current" : ""}
+          >
+            {entry.title}
+          </a>
+        ))}
+    </section>
   );
 }
 

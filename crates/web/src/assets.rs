@@ -31,6 +31,12 @@ pub(crate) fn serve(path: &str, headers: &HeaderMap) -> Response {
     let mut response = (StatusCode::OK, if is_packed { asset.gzip } else { asset.plain }).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+    if path != "index.html" {
+        // There is nothing of a dump in them, and another run has another address. Without this a browser asks for the
+        // icon again whenever the address changes.
+        let kept = HeaderValue::from_static("private, max-age=86400, immutable");
+        headers.insert(header::CACHE_CONTROL, kept);
+    }
     if is_packed {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
