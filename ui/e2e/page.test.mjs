@@ -359,7 +359,7 @@ test("a report opens from the disk, with the numbers of its JSON, and nothing in
       fresh.on("request", (request) => asked.push(request.url()));
       await fresh.goto(`file://${path}`);
       assert.deepEqual(asked, [`file://${path}`]);
-      assert.equal(await fresh.locator("h1").innerText(), known.headline);
+      assert.equal(await fresh.locator("h1").textContent(), known.headline);
       const shown = await fresh.locator(".card").evaluateAll((cards) =>
         cards.map((card) => [...card.querySelectorAll(".course data")].map((data) => Number(data.value))),
       );

@@ -118,12 +118,15 @@ export function TreeTable<R>(props: Props<R>) {
     tree?.show(first, last);
   }, [tree, tree?.version, first, last]);
 
+  /** A line that is to be selected as soon as its row is here. */
+  const awaited = useRef<number | null>(null);
   const placed = useRef<Tree<R> | null>(null);
   // Another question begins at its top, where the first row has the focus.
   useLayoutEffect(() => {
     if (!tree || placed.current === tree) return;
     const isFirst = placed.current === null;
     placed.current = tree;
+    awaited.current = null;
     const selected = props.selected === undefined ? -1 : tree.find(props.selected);
     setFocus(Math.max(0, selected));
     if (!isFirst && selected < 0) goTo(0);
@@ -148,10 +151,14 @@ export function TreeTable<R>(props: Props<R>) {
     (at: number) => {
       const line = tree?.line(at);
       setFocus(at);
+      awaited.current = line?.row === undefined ? at : null;
       if (line?.row !== undefined && line.path !== undefined) onSelect?.(line.row, line.path);
     },
     [tree, onSelect],
   );
+  useEffect(() => {
+    if (awaited.current !== null && tree?.line(awaited.current)?.row !== undefined) select(awaited.current);
+  }, [tree, tree?.version, select]);
 
   const move = (to: number) => {
     const at = Math.max(0, Math.min(size - 1, to));
