@@ -73,7 +73,7 @@ export async function shown(on) {
   await on.locator("main").waitFor();
   const isShown = () =>
     !document.querySelector('.busy, [aria-busy="true"]') &&
-    document.querySelector("main h1, main table, main figure, main [role=row], main [role=alert]");
+    document.querySelector("main h1, main table, main figure, main iframe, main [role=row], main [role=alert]");
   await on.waitForFunction(isShown);
 }
 

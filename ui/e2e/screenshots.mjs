@@ -32,6 +32,8 @@ await take("web-start", `?file=${snapshot}`, "light", async (page) => {
 });
 await take("web-summary", `?file=${snapshot}&view=summary&filter=${suspects[0]?.class ?? ""}`, "dark", async (page) => {
   await table(page, "Classes");
+  // Behind the class that holds them.
+  await page.keyboard.press("ArrowDown");
   await page.keyboard.press("ArrowRight");
   await page.locator('[aria-level="2"]').first().waitFor();
   await page.keyboard.press("ArrowRight");
@@ -39,9 +41,11 @@ await take("web-summary", `?file=${snapshot}&view=summary&filter=${suspects[0]?.
 });
 await take("web-comparison", `?file=${snapshot}&view=comparison&base=${states[0].id}`, "light", (page) => table(page, "Comparison"));
 await take("web-dominators", `?file=${snapshot}&view=dominators&as=icicle`, "light", (page) => page.locator(".tile").nth(3).waitFor());
-await take("web-native", `?file=${trace}&view=native`, "light", (page) => page.getByText("Most expensive stacks").waitFor());
-await take("web-flame", `?file=${trace}&view=flame&by=leaked`, "light", (page) =>
-  page.frameLocator("iframe").getByText("Collapse recursion").waitFor(),
-);
+const chart = (page) => page.getByRole("slider", { name: "Stretch of time" }).waitFor();
+await take("web-native", `?file=${trace}&view=native&by=leaked`, "light", chart);
+await take("web-flame", `?file=${trace}&view=flame&by=leaked`, "light", async (page) => {
+  await chart(page);
+  await page.frameLocator("iframe").getByText("Collapse recursion").waitFor();
+});
 await chrome.close();
 server.close();

@@ -44,7 +44,7 @@ export function NativeBar({ file, tall }: { file: FileState; tall?: boolean }) {
         </div>
         <input
           type="search"
-          placeholder="Only stacks through a function"
+          placeholder="Through a function"
           aria-label="Only stacks through a function"
           value={typed}
           spellCheck={false}
