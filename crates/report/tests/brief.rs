@@ -58,7 +58,7 @@ fn texts_of_a_dump_are_texts_and_nothing_is_loaded_or_run() {
     // Well-formed, so what a parser finds is all there is.
     let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
     let document = roxmltree::Document::parse_with_options(&page, options).expect("well-formed");
-    let elements = || document.descendants().filter(|node| node.is_element());
+    let elements = || document.descendants().filter(roxmltree::Node::is_element);
     let names: BTreeSet<&str> = elements().map(|node| node.tag_name().name()).collect();
     let wanted = [
         "article",
@@ -131,8 +131,12 @@ fn its_numbers_are_those_of_the_document() {
         .map(|rest| rest.split('"').next().and_then(|digits| digits.parse().ok()).expect("a number"))
         .collect();
     let series = |number: &serde_json::Value| {
-        let all: Vec<u64> =
-            number["series"].as_array().expect("a series").iter().filter_map(|n| n.as_u64()).collect();
+        let all: Vec<u64> = number["series"]
+            .as_array()
+            .expect("a series")
+            .iter()
+            .filter_map(serde_json::Value::as_u64)
+            .collect();
         // What it is now comes first, then its course.
         [vec![*all.last().expect("a value")], all].concat()
     };
