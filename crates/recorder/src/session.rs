@@ -440,7 +440,10 @@ impl Session {
     /// A thread's next chunk: where it begins. `None` if nothing is to be recorded any more, or if the policy is to
     /// drop what there is no room for.
     pub(crate) fn chunk(&self, thread: u32, sequence: u32) -> Option<u64> {
-        self.chunk_within(thread, sequence, self.header.limit.load(Ordering::Relaxed))
+        let header = self.header;
+        // Each thread may sit on a chunk for as long as it does nothing: those are no backlog.
+        let sitting = header.threads.load(Ordering::Relaxed);
+        self.chunk_within(thread, sequence, header.limit.load(Ordering::Relaxed).saturating_add(sitting))
     }
 
     fn chunk_within(&self, thread: u32, sequence: u32, limit: u32) -> Option<u64> {

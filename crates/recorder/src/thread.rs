@@ -640,32 +640,35 @@ unsafe fn publish(at: *mut u64, word: u64) {
     unsafe { AtomicU64::from_ptr(at).store(word, Ordering::Release) };
 }
 
-/// The state of a thread that ended, for a thread with this number.
+/// The state of a thread that ended, for a thread with this number. All are asked after, one system call each, so that
+/// there are never more states than there were threads at once.
 fn reuse(session: &Session, tid: u32) -> Option<(*mut Thread, bool)> {
-    /// Threads to ask after: one system call each.
-    const TRIES: u32 = 8;
+    /// Behind the state that was found last: those before it are likely in use.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = STATE_COUNT.load(Ordering::Relaxed);
     if count < 4 {
         return None;
     }
-    let skip = NEXT.fetch_add(TRIES, Ordering::Relaxed) % count;
-    let mut state = STATES.load(Ordering::Acquire);
-    let mut position = 0;
-    // SAFETY: states are never unmapped, and their links don't change.
-    while let Some(thread) = unsafe { state.as_ref() } {
-        if position >= skip && position < skip + TRIES && thread.is_live != 0 {
-            // SAFETY: the number may change under us; then the exchange below fails.
-            let owner = unsafe { AtomicU32::from_ptr((&raw const thread.tid).cast_mut()) };
-            let old = owner.load(Ordering::Relaxed);
-            if !sys::is_alive(session.process, old)
-                && owner.compare_exchange(old, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-            {
-                return Some((state, true));
+    let start = NEXT.load(Ordering::Relaxed) % count;
+    for is_second_round in [false, true] {
+        let mut state = STATES.load(Ordering::Acquire);
+        let mut position = 0;
+        // SAFETY: states are never unmapped, and their links don't change.
+        while let Some(thread) = unsafe { state.as_ref() } {
+            if (position < start) == is_second_round && thread.is_live != 0 {
+                // SAFETY: the number may change under us; then the exchange below fails.
+                let owner = unsafe { AtomicU32::from_ptr((&raw const thread.tid).cast_mut()) };
+                let old = owner.load(Ordering::Relaxed);
+                if !sys::is_alive(session.process, old)
+                    && owner.compare_exchange(old, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+                {
+                    NEXT.store(position + 1, Ordering::Relaxed);
+                    return Some((state, true));
+                }
             }
+            state = thread.next_state;
+            position += 1;
         }
-        state = thread.next_state;
-        position += 1;
     }
     None
 }
