@@ -41,7 +41,11 @@ fn fields(block: &str) -> BTreeSet<String> {
             && !text.starts_with('#')
             && let Some((name, _)) = text.split_once(':')
         {
-            let name = name.trim_start_matches("pub(crate) ").trim_start_matches("r#").trim_matches('"');
+            let name = name
+                .trim_start_matches("pub(crate) ")
+                .trim_start_matches("pub ")
+                .trim_start_matches("r#")
+                .trim_matches('"');
             found.insert(name.trim_end_matches('?').to_owned());
         }
         depth += line.matches('{').count() as i32 - line.matches('}').count() as i32;
@@ -67,8 +71,8 @@ fn the_pages_types_are_what_the_server_answers() {
     check("NodeRow", "src/rows.rs", "struct NodeJson {");
     check("ClassRow", "src/rows.rs", "struct ClassJson {");
     check("Location", "src/rows.rs", "struct LocationJson {");
-    check("Page<T>", "src/api.rs", "struct PageJson<T> {");
-    check("Tile", "src/tiles.rs", "struct TileJson {");
+    check("Page<T>", "src/api/listing.rs", "struct PageJson<T> {");
+    check("Tile", "../report/src/tiles.rs", "struct Tile {");
     check("MergedStep", "src/api/path.rs", "struct StepJson {");
     check("DiffRow", "src/api/diff.rs", "struct RowJson {");
     check("Diff extends Page<DiffRow>", "src/api/diff.rs", "struct DiffJson {");
