@@ -1,6 +1,6 @@
 //! What a thread knows of its stacks: where they end, and their numbers.
 
-use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 /// The mapping that a thread's stack is in, and its own stack's, to which it comes back from others.
 ///
@@ -74,9 +74,40 @@ pub(crate) struct Known {
 
 const SET_BITS: u32 = 12;
 const WAYS: usize = 4;
-/// Bits of a stack's number. Those with larger ones are not remembered.
+/// Bits of a stack's number.
 const NUMBER_BITS: u32 = 24;
 const LARGEST: u64 = (1 << NUMBER_BITS) - 1;
+
+/// A thread's numbers for stacks: as many as it remembers and a few more, used again and again. So whoever reads them
+/// needs no more room, however long the thread runs.
+pub(crate) struct Numbers {
+    given: AtomicU32,
+    /// One that was given back; 0 if there is none.
+    spare: AtomicU32,
+}
+
+impl Numbers {
+    /// One that means nothing any more.
+    pub(crate) fn take(&self) -> u32 {
+        match self.spare.swap(0, Ordering::Relaxed) {
+            0 => self.given.fetch_add(1, Ordering::Relaxed) % LARGEST as u32 + 1,
+            spare => spare,
+        }
+    }
+
+    /// Nothing that comes later will mean this one; 0 is none.
+    pub(crate) fn give_back(&self, number: u32) {
+        if number != 0 {
+            self.spare.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// All of them mean nothing any more.
+    pub(crate) fn reset(&self) {
+        self.spare.store(0, Ordering::Relaxed);
+        self.given.store(0, Ordering::Relaxed);
+    }
+}
 
 impl Known {
     #[inline(always)]
@@ -98,15 +129,14 @@ impl Known {
         numbers.find(|number| number.wrapping_sub(1) < LARGEST).map(|number| number as u32)
     }
 
-    /// Remembers a stack's number, in place of the one that was put here first.
-    pub(crate) fn put(&self, hash: u64, number: u32) {
-        if number >> NUMBER_BITS != 0 {
-            return;
-        }
+    /// Remembers a stack's number, in place of the one that was put here first: the number of that, or 0 if there was
+    /// none.
+    pub(crate) fn put(&self, hash: u64, number: u32) -> u32 {
         let mut word = hash << NUMBER_BITS | u64::from(number);
         for way in self.set(hash) {
             word = way.swap(word, Ordering::Relaxed);
         }
+        word as u32 & LARGEST as u32
     }
 
     pub(crate) fn clear(&self) {
@@ -133,17 +163,34 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_used_again() {
+        // SAFETY: zeros are empty words.
+        let known: Box<Known> = unsafe { Box::new_zeroed().assume_init() };
+        let numbers = Numbers { given: AtomicU32::new(0), spare: AtomicU32::new(0) };
+        let mut largest = 0;
+        for at in 0..1_000_000u64 {
+            let (hash, number) = (at.wrapping_mul(0x9E37_79B9_7F4A_7C15), numbers.take());
+            largest = largest.max(number);
+            // Some are not remembered.
+            let unused = if at % 5 == 0 { number } else { known.put(hash, number) };
+            numbers.give_back(unused);
+            assert!(at % 5 == 0 || known.get(hash) == Some(number));
+        }
+        assert!(largest as usize <= (WAYS << SET_BITS) + 1, "{largest}");
+        numbers.reset();
+        assert_eq!(numbers.take(), 1);
+    }
+
+    #[test]
     fn a_set_remembers_its_latest_stacks() {
         // SAFETY: zeros are empty words.
         let known: Box<Known> = unsafe { Box::new_zeroed().assume_init() };
         let hash = |rest: u64| 5 << (64 - SET_BITS) | rest;
         assert_eq!(known.get(hash(0)), None);
-        (0..6).for_each(|rest| known.put(hash(rest), 100 + rest as u32));
+        let evicted: Vec<_> = (0..6).map(|rest| known.put(hash(rest), 100 + rest as u32)).collect();
+        assert_eq!(evicted, [0, 0, 0, 0, 100, 101]);
         let found: Vec<_> = (0..7).map(|rest| known.get(hash(rest))).collect();
         assert_eq!(found, [None, None, Some(102), Some(103), Some(104), Some(105), None]);
-        // A number that has no room.
-        known.put(hash(7), 1 << NUMBER_BITS);
-        assert_eq!(known.get(hash(7)), None);
         assert_eq!(known.get(hash(2) ^ 1 << 63), None);
         known.clear();
         assert_eq!(known.get(hash(5)), None);

@@ -8,7 +8,7 @@ use twinheap_wire::{CHUNK, CHUNK_FULL, lease, record};
 use crate::modules::{self, Found};
 use crate::rules::RuleCache;
 use crate::session::{self, Session};
-use crate::stacks::{Bounds, Known};
+use crate::stacks::{Bounds, Known, Numbers};
 use crate::sys;
 use crate::trail::Trail;
 use crate::v8;
@@ -70,6 +70,9 @@ pub(crate) fn set_busy(busy: bool) -> bool {
 /// A position in no chunk, of a thread that got none. What is reserved from here on fails, and touches nothing.
 const NOWHERE: u64 = !(CHUNK as u64 - 1);
 
+/// The number of a handler's stack that comes while one with a number of its own is written.
+const OF_HANDLERS: u32 = 1 << 15;
+
 /// Room for lines of mappings; one has up to 4,200 bytes.
 const SCRATCH: usize = 16 << 10;
 
@@ -102,6 +105,9 @@ pub(crate) struct Thread {
     has_collected: bool,
     next_state: *mut Thread,
     stacks: Known,
+    numbers: Numbers,
+    /// A stack is being written; a handler that comes in between remembers none, and leaves the numbers alone.
+    is_numbering: AtomicU32,
     pub(crate) rules: RuleCache,
     pub(crate) trail: Trail,
     javascript: v8::Room,
@@ -177,6 +183,7 @@ impl Thread {
         thread.stack.forget();
         thread.is_changing.store(0, Ordering::Relaxed);
         thread.is_scratch_taken.store(0, Ordering::Relaxed);
+        thread.is_numbering.store(0, Ordering::Relaxed);
         if is_used {
             thread.forget_stacks();
             thread.trail.reset();
@@ -210,7 +217,7 @@ impl Thread {
     }
 
     fn forget_stacks(&mut self) {
-        self.stacks.clear();
+        self.forget_numbers();
         self.rules.clear();
         self.trail.clear();
     }
@@ -482,7 +489,14 @@ impl Thread {
         self.collects = false;
         if is_over {
             self.javascript.forget();
-            self.stacks.clear();
+            self.forget_numbers();
+        }
+    }
+
+    fn forget_numbers(&mut self) {
+        self.stacks.clear();
+        if self.is_numbering.load(Ordering::Relaxed) == 0 {
+            self.numbers.reset();
         }
     }
 
@@ -494,9 +508,16 @@ impl Thread {
         let frames = session.frames;
         let mut count = 0usize;
         walk::walk(self, caller, frames, |_| count += 1);
-        let number = session.header.stacks.fetch_add(1, Ordering::Relaxed) + 1;
+        let is_ours = self.is_numbering.swap(1, Ordering::Relaxed) == 0;
+        let number = if is_ours { self.numbers.take() } else { OF_HANDLERS };
         let has_javascript = self.javascript_frames(session, caller, number);
-        let Some(at) = self.reserve(1 + count) else { return 0 };
+        let Some(at) = self.reserve(1 + count) else {
+            if is_ours {
+                self.numbers.give_back(number);
+                self.is_numbering.store(0, Ordering::Relaxed);
+            }
+            return 0;
+        };
         let mut written = 0usize;
         walk::walk(self, caller, frames, |pc| {
             if written < count {
@@ -507,9 +528,12 @@ impl Thread {
         });
         // SAFETY: reserved. A walk that came out shorter, since a module was unloaded meanwhile, leaves zeros.
         unsafe { publish(at, record::number(record::STACK, (count as u64) << 32 | u64::from(number))) };
-        // Between two samples V8 may have collected garbage without our noticing.
-        if session.sample == 0 || !has_javascript {
-            self.stacks.put(hash, number);
+        if is_ours {
+            // Between two samples V8 may have collected garbage without our noticing.
+            let is_remembered = session.sample == 0 || !has_javascript;
+            let unused = if is_remembered { self.stacks.put(hash, number) } else { number };
+            self.numbers.give_back(unused);
+            self.is_numbering.store(0, Ordering::Relaxed);
         }
         number
     }
@@ -542,6 +566,9 @@ impl Thread {
                 body.add(js::OFFSET).write(frame.offset);
                 body.add(js::SHARED).write(frame.shared);
                 let mut kind = u64::from(frame.kind);
+                if number_of_frame == 1 {
+                    kind |= js::IS_FIRST;
+                }
                 if room.is_new(frame.shared) {
                     kind |= js::IS_NEW;
                     v8::count_function();

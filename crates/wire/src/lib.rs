@@ -116,8 +116,6 @@ pub struct Header {
     pub bystanders: AtomicU32,
     /// Numbers given to threads.
     pub threads: AtomicU32,
-    /// Numbers given to stacks.
-    pub stacks: AtomicU32,
 
     /// Allocations that were not recorded, for want of room or since a signal came while a chunk was changed.
     pub lost_allocations: AtomicU64,

@@ -30,7 +30,8 @@ pub const REALLOC: u64 = 3;
 pub const SIZE: u64 = 4;
 /// A point in time.
 pub const SYNC: u64 = 5;
-/// A stack: `count << 32 | number`, then the return addresses.
+/// A stack: `count << 32 | number`, then the return addresses. A thread numbers its stacks by itself, and gives the numbers
+/// of those that it has forgotten to others: a number means what it was given to last.
 pub const STACK: u64 = 6;
 /// Who fills the chunk.
 pub const THREAD: u64 = 7;
@@ -102,6 +103,8 @@ pub mod js {
     pub const COMPILED: u64 = 2;
     /// Beside the kind: the function was not told of before, and is counted in [`V8`](crate::V8).
     pub const IS_NEW: u64 = 8;
+    /// Likewise: it is the first that is told of its stack.
+    pub const IS_FIRST: u64 = 16;
 }
 
 /// The kind of a record by its first word.

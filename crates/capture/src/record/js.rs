@@ -28,8 +28,8 @@ pub(super) struct JsFrames {
     memory: Option<File>,
     frames: Option<Frames>,
     is_refused: bool,
-    /// Frames of stacks that are not there yet: position and words.
-    pending: FxHashMap<u32, Vec<(u32, RawFrame)>>,
+    /// Frames of a thread's stack that is not there yet: position and words.
+    pending: FxHashMap<(u32, u32), Vec<(u32, RawFrame)>>,
     /// Modules that were looked at.
     looked: Vec<Vec<u8>>,
     /// Functions that were told of for the first time since the last stack.
@@ -80,8 +80,8 @@ impl JsFrames {
         }
     }
 
-    /// Takes a frame of a stack that follows. `words` are those of [`record::js`].
-    pub(super) fn frame(&mut self, head: u64, words: [u64; record::js::WORDS]) {
+    /// Takes a frame of a thread's stack that follows. `words` are those of [`record::js`].
+    pub(super) fn frame(&mut self, thread: u32, head: u64, words: [u64; record::js::WORDS]) {
         use record::js;
         let (kind, position, stack) = (head >> 48, (head >> 32 & 0xffff) as u32, head as u32);
         if kind & js::IS_NEW != 0 {
@@ -89,7 +89,7 @@ impl JsFrames {
         }
         let frame = RawFrame {
             pc: 0,
-            is_interpreted: kind & !js::IS_NEW == js::INTERPRETED,
+            is_interpreted: kind & !(js::IS_NEW | js::IS_FIRST) == js::INTERPRETED,
             is_new: kind & js::IS_NEW != 0,
             function: words[js::FUNCTION],
             bytecodes: words[js::BYTECODES],
@@ -97,13 +97,24 @@ impl JsFrames {
             shared: words[js::SHARED],
         };
         if self.pending.len() < MAX_PENDING {
-            self.pending.entry(stack).or_default().push((position, frame));
+            let pending = self.pending.entry((thread, stack)).or_default();
+            if kind & js::IS_FIRST != 0 {
+                // There may be some of a stack that never came.
+                pending.clear();
+            }
+            pending.push((position, frame));
         }
     }
 
     /// The places of a stack's JavaScript frames, by position; ascending. `pc` gives the return address at a position.
-    pub(super) fn stack(&mut self, stack: u32, pc: impl Fn(u32) -> u64, told: &V8) -> Vec<(u32, SpotNo)> {
-        let spots = self.find(stack, pc, told);
+    pub(super) fn stack(
+        &mut self,
+        thread: u32,
+        stack: u32,
+        pc: impl Fn(u32) -> u64,
+        told: &V8,
+    ) -> Vec<(u32, SpotNo)> {
+        let spots = self.find((thread, stack), pc, told);
         if self.told_now > 0 {
             told.functions_read.fetch_add(std::mem::take(&mut self.told_now), Ordering::SeqCst);
             if told.waiting.load(Ordering::SeqCst) != 0 {
@@ -114,7 +125,7 @@ impl JsFrames {
         spots
     }
 
-    fn find(&mut self, stack: u32, pc: impl Fn(u32) -> u64, told: &V8) -> Vec<(u32, SpotNo)> {
+    fn find(&mut self, stack: (u32, u32), pc: impl Fn(u32) -> u64, told: &V8) -> Vec<(u32, SpotNo)> {
         let Some(mut waiting) = self.pending.remove(&stack) else { return Vec::new() };
         let (Some(frames), Some(memory)) = (&mut self.frames, &self.memory) else { return Vec::new() };
         if self.is_refused {

@@ -43,10 +43,8 @@ pub(super) struct Places {
     /// Every place's address and owner, by its number less one.
     pub(super) places: Vec<(u64, Owner)>,
     nodes: FxHashMap<(TraceId, IpId), TraceId>,
-    /// The node of each of the recorder's stacks, by its number.
-    stacks: Vec<TraceId>,
     infos: FxHashMap<(u32, u64), InfoIdx>,
-    /// The latest infos by a hash of stack and size: most programs ask for few kinds of blocks most of the time.
+    /// The latest infos by a hash of node and size: most programs ask for few kinds of blocks most of the time.
     recent: Vec<Recent>,
     /// Size of each info.
     pub(super) sizes: Vec<u64>,
@@ -55,7 +53,7 @@ pub(super) struct Places {
 #[derive(Clone, Copy, Default)]
 struct Recent {
     size: u64,
-    stack: u32,
+    trace: TraceId,
     info: u32,
 }
 
@@ -89,15 +87,14 @@ impl Places {
         self.known.clear();
     }
 
-    /// A stack's return addresses, the innermost first, and its places in JavaScript by their positions.
+    /// The node of a stack by its return addresses, the innermost first, and its places in JavaScript by their positions.
     pub(super) fn stack<W: Write>(
         &mut self,
-        number: u32,
         frames: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator,
         mut spots: &[(u32, SpotNo)],
         jit: &JitCode,
         writer: &mut Writer<W>,
-    ) {
+    ) -> TraceId {
         let mut node = TraceId(0);
         for (position, pc) in frames.enumerate().rev().filter(|&(_, pc)| pc != 0) {
             let ip = match spots.split_last() {
@@ -109,11 +106,7 @@ impl Places {
             };
             node = *self.nodes.entry((node, ip)).or_insert_with(|| writer.node(ip, node));
         }
-        let at = number as usize;
-        if self.stacks.len() <= at {
-            self.stacks.resize(at + 1, TraceId(0));
-        }
-        self.stacks[at] = node;
+        node
     }
 
     /// The module that is mapped at an address now.
@@ -141,7 +134,7 @@ impl Places {
     fn number<W: Write>(&mut self, address: u64, owner: Owner, writer: &mut Writer<W>) -> IpId {
         // A function is one place, wherever the threads that come and go have their own copies of its code: else each of
         // them would add all its stacks to the tree.
-        let key = if matches!(owner, Owner::Jit(_)) { 0 } else { address };
+        let key = if matches!(owner, Owner::Jit(_) | Owner::Js(_)) { 0 } else { address };
         *self.numbers.entry((key, owner)).or_insert_with(|| {
             self.places.push((address, owner));
             let module = if let Owner::Module(module) = owner { Some(module) } else { None };
@@ -149,31 +142,24 @@ impl Places {
         })
     }
 
-    /// The node of a stack; 0 if it was lost.
-    pub(super) fn trace(&self, stack: u32) -> TraceId {
-        self.stacks.get(stack as usize).copied().unwrap_or_default()
-    }
-
     /// The pair of a size and a stack.
     #[inline]
-    pub(super) fn info<W: Write>(&mut self, stack: u32, size: u64, writer: &mut Writer<W>) -> InfoIdx {
+    pub(super) fn info<W: Write>(&mut self, trace: TraceId, size: u64, writer: &mut Writer<W>) -> InfoIdx {
         if self.recent.is_empty() {
-            // Infos of this kind don't exist: stack numbers begin at 1, and nothing is remembered of stack 0.
+            // Infos of this kind don't exist: nothing is remembered of the root, which stands for stacks that were lost.
             self.recent = vec![Recent::default(); 1 << RECENT_BITS];
         }
-        let hash = (u64::from(stack) << 32 ^ size).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let hash = (u64::from(trace.0) << 32 ^ size).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let slot = (hash >> (64 - RECENT_BITS)) as usize;
         let recent = self.recent[slot];
-        if recent.stack == stack && recent.size == size && stack != 0 {
+        if recent.trace == trace && recent.size == size && trace != TraceId(0) {
             return InfoIdx(recent.info);
         }
-        let trace = self.trace(stack);
-        // Two of the recorder's stacks may be one node: threads number theirs on their own.
         let info = *self.infos.entry((trace.0, size)).or_insert_with(|| {
             self.sizes.push(size);
             writer.info(size, trace)
         });
-        self.recent[slot] = Recent { size, stack, info: info.0 };
+        self.recent[slot] = Recent { size, trace, info: info.0 };
         info
     }
 }

@@ -332,8 +332,8 @@ impl<W: Write> Sorter<W> {
     #[inline]
     fn event(&mut self, event: Event, time: u64, clock: &Clock, ring: &Ring) {
         match event {
-            Event::Alloc { address, stack, size } => {
-                let info = self.places.info(stack, size, &mut self.output.writer);
+            Event::Alloc { address, trace, size } => {
+                let info = self.places.info(trace, size, &mut self.output.writer);
                 let freed = self.output.allocate(address, time, info, &self.places.sizes, &mut self.blocks);
                 if freed && self.is_sampled {
                     ring.unmark_sampled(address);
@@ -346,8 +346,7 @@ impl<W: Write> Sorter<W> {
                     ring.unmark_sampled(address);
                 }
             }
-            Event::Map { address, length, stack, flags } => {
-                let trace = self.places.trace(stack);
+            Event::Map { address, length, trace, flags } => {
                 let kind = map_kind(flags >> 8);
                 self.mapped.map(address, length, kind, trace, time);
                 let ns = self.times.map.at_least(clock.nanoseconds(time));
@@ -369,11 +368,12 @@ impl<W: Write> Sorter<W> {
         match note {
             Note::Stack { number, chunk, at, count } => {
                 let frames = (at..at + count).map(|at| chunk.word(at));
-                let spots = self.js.stack(number, |position| chunk.word(at + position as usize), told);
-                self.places.stack(number, frames, &spots, &self.jit, writer);
+                let pc = |position: u32| chunk.word(at + position as usize);
+                let spots = self.js.stack(stream.number, number, pc, told);
+                stream.set_trace(number, self.places.stack(frames, &spots, &self.jit, writer));
             }
             Note::Js { head, chunk, at } => {
-                self.js.frame(head, std::array::from_fn(|word| chunk.word(at + word)));
+                self.js.frame(stream.number, head, std::array::from_fn(|word| chunk.word(at + word)));
             }
             Note::Module { chunk, at } => {
                 let word = |offset| chunk.word(at + offset);

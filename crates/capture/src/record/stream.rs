@@ -1,5 +1,6 @@
 //! One thread's records, read behind it while it writes.
 
+use twinheap_trace::TraceId;
 use twinheap_wire::record;
 
 use super::ring::{Chunk, Ring};
@@ -23,6 +24,8 @@ pub(super) struct Stream {
     base: u64,
     /// The size that the next allocation has, if its own word has no room for it.
     large: u64,
+    /// The node of each of the thread's stacks, by its number; the root's if it was lost.
+    traces: Vec<TraceId>,
     /// Chunks that wait to be read: sequence and chunk.
     waiting: Vec<(u32, u32)>,
 }
@@ -30,10 +33,10 @@ pub(super) struct Stream {
 /// An event of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    Alloc { address: u64, stack: u32, size: u64 },
+    Alloc { address: u64, trace: TraceId, size: u64 },
     Free { address: u64 },
     ReallocFree { address: u64 },
-    Map { address: u64, length: u64, stack: u32, flags: u32 },
+    Map { address: u64, length: u64, trace: TraceId, flags: u32 },
     Unmap { address: u64, length: u64 },
 }
 
@@ -63,7 +66,31 @@ pub(super) enum Note<'r> {
 
 impl Stream {
     pub(super) fn new(number: u32) -> Stream {
-        Stream { number, tid: 0, chunk: None, word: 0, sequence: 0, base: 0, large: 0, waiting: Vec::new() }
+        Stream {
+            number,
+            tid: 0,
+            chunk: None,
+            word: 0,
+            sequence: 0,
+            base: 0,
+            large: 0,
+            traces: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// A stack has this number from here on.
+    pub(super) fn set_trace(&mut self, number: u32, trace: TraceId) {
+        let at = number as usize;
+        if self.traces.len() <= at {
+            self.traces.resize(at + 1, TraceId(0));
+        }
+        self.traces[at] = trace;
+    }
+
+    #[inline]
+    fn trace(&self, number: u64) -> TraceId {
+        self.traces.get(number as usize).copied().unwrap_or_default()
     }
 
     /// A chunk that the thread fills or has filled.
@@ -144,18 +171,18 @@ impl Stream {
             let event = match record::kind(word) {
                 record::ALLOC => {
                     let rest = chunk.word(at + 1);
-                    let (stack, mut size) = ((rest >> 32) as u32, rest & 0xffff_ffff);
+                    let (trace, mut size) = (self.trace(rest >> 32), rest & 0xffff_ffff);
                     if size == u64::from(record::LARGE) {
                         size = self.large;
                     }
-                    Event::Alloc { address, stack, size }
+                    Event::Alloc { address, trace, size }
                 }
                 record::FREE => Event::Free { address },
                 record::REALLOC => Event::ReallocFree { address },
                 record::MAP => {
                     let rest = chunk.word(at + 1);
-                    let (stack, flags) = ((rest >> 32) as u32, rest as u32);
-                    Event::Map { address, length: chunk.word(at + 2), stack, flags }
+                    let (trace, flags) = (self.trace(rest >> 32), rest as u32);
+                    Event::Map { address, length: chunk.word(at + 2), trace, flags }
                 }
                 record::UNMAP => Event::Unmap { address, length: chunk.word(at + 1) },
                 _ => break,

@@ -113,6 +113,9 @@ struct SeenScript {
     script: Script,
 }
 
+/// So many `SharedFunctionInfo`s are remembered, several times those of a server. A worker that comes has all of its own,
+/// and when it goes nobody tells.
+const MOST_SEEN: usize = 1 << 15;
 const SHARED_WORDS: usize = 10;
 const SCRIPT_WORDS: usize = 15;
 
@@ -258,6 +261,14 @@ impl Frames {
         }
         if !reader.is(object, layout.types.shared) {
             return None;
+        }
+        if self.seen.len() >= MOST_SEEN {
+            // Most of it is of isolates that are gone. What is still there is read again.
+            self.seen = FxHashMap::default();
+            self.scripts = FxHashMap::default();
+            self.known = FxHashMap::default();
+            self.by_bytecodes = FxHashMap::default();
+            self.by_pc = FxHashMap::default();
         }
         let is_known = self.scripts.get(&script_at.at(0)).is_some_and(|seen| seen.identity == script);
         let read = if is_known { None } else { Some(Script::read(&reader, script_at)?) };

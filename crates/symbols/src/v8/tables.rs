@@ -3,7 +3,7 @@
 /// From offsets in bytecode to positions in the source: V8's `SourcePositionTableIterator`
 /// (src/codegen/source-position-table.cc). Entries are differences, numbers are zigzag in bytes of seven bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SourcePositions(Vec<(i64, i64)>);
+pub(super) struct SourcePositions(Vec<(i32, i32)>);
 
 impl SourcePositions {
     /// Decodes the table of so many bytes of bytecode; `None` if it is cut off, or leads out of the bytecode.
@@ -27,18 +27,19 @@ impl SourcePositions {
             let step = if step >= 0 { step } else { -(step + 1) };
             offset = offset.checked_add(step >> more_bits)?;
             position = position.checked_add(signed(&mut rest)?)?;
-            all.push((offset, position));
+            all.push((i32::try_from(offset).ok()?, i32::try_from(position).ok()?));
         }
+        all.shrink_to_fit();
         Some(SourcePositions(all))
     }
 
     fn fits(&self, length: usize) -> bool {
-        self.0.last().is_none_or(|&(offset, _)| offset < length as i64)
+        self.0.last().is_none_or(|&(offset, _)| i64::from(offset) < length as i64)
     }
 
     /// Position in the source, in characters, of the bytecode at an offset.
     pub(super) fn at(&self, offset: i64) -> Option<u32> {
-        let behind = self.0.partition_point(|entry| entry.0 <= offset);
+        let behind = self.0.partition_point(|entry| i64::from(entry.0) <= offset);
         let (_, position) = *self.0.get(behind.checked_sub(1)?)?;
         // V8's `SourcePosition`: a bit for positions outside of scripts, then the position plus one in 30 bits.
         if position & 1 != 0 {
@@ -128,6 +129,7 @@ impl LineEnds {
             at += 1;
         }
         ends.push(at);
+        ends.shrink_to_fit();
         LineEnds(ends)
     }
 
