@@ -8,112 +8,20 @@
 //! The stack's hash is kept with it, as a sum of one term a frame ([`term`]), so that only frames that changed are
 //! reckoned anew. Frames are counted from the outermost one: what a program does changes the inner ones.
 
+mod frame;
+
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use crate::rules::Rule;
 use crate::v8;
+use frame::{Check, Kept, New, Way, term};
+
+pub(crate) use frame::Frame;
 
 /// Frames of a trail. A stack that is deeper is walked step by step.
 const LENGTH: usize = 256;
 /// After a stack that a trail can't keep, so many are not tried.
 const REST: u32 = 64;
-
-/// Registers in a frame, and how it was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
-    /// Behind the return address.
-    pub(crate) sp: u64,
-    pub(crate) fp: u64,
-    /// The return address.
-    pub(crate) pc: u64,
-    /// Where the frame pointer was loaded from; 0 if it is that of the frame before.
-    pub(crate) loaded_from: u64,
-}
-
-/// The words of the stack by which a frame was reached.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Check {
-    pc_at: u64,
-    pc: u64,
-    /// Where the frame pointer was loaded from, if it was and matters to a later step; otherwise the return address
-    /// once more. Of a frame that is [looked at](Way::LOOKED_AT) these two never agree.
-    fp_at: u64,
-    fp: u64,
-}
-
-/// What else is known of a frame.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Kept {
-    loaded_from: u64,
-    /// The frame pointer, if it [matters](Way::NEEDS_FP).
-    fp: u64,
-    mark: u64,
-    way: Way,
-}
-
-/// How a walk goes through a frame: the rule to its caller, and marks in bits that no rule has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-struct Way(u64);
-
-impl Way {
-    /// A step from here or from further out depends on the frame pointer.
-    const NEEDS_FP: u64 = 1 << 24;
-    /// More led here than the two words: only a step does.
-    const GAP: u64 = 1 << 25;
-    /// The words don't tell all: a frame of V8's interpreter, which has a mark, a function that [`Way::collects`], or a
-    /// gap.
-    const LOOKED_AT: u64 = 1 << 26;
-    const MARKS: u64 = Self::NEEDS_FP | Self::GAP | Self::LOOKED_AT;
-
-    #[inline(always)]
-    fn new(rule: Rule, is_behind_gap: bool) -> Way {
-        let word = rule.word();
-        let mut marks = 0;
-        if rule.keeps_frame_pointer() || rule.reads_frame_pointer() {
-            marks |= Self::NEEDS_FP;
-        }
-        if rule == Rule::INTERPRETED || rule == Rule::MAJOR_COLLECTOR {
-            marks |= Self::LOOKED_AT;
-        }
-        Way(word | marks).behind_gap(is_behind_gap)
-    }
-
-    #[inline(always)]
-    fn behind_gap(self, is_behind_gap: bool) -> Way {
-        if is_behind_gap {
-            return Way(self.0 | Self::GAP | Self::LOOKED_AT);
-        }
-        match self.is(Self::GAP) {
-            true if self.is_marked() || self.collects() => Way(self.0 & !Self::GAP),
-            true => Way(self.0 & !(Self::GAP | Self::LOOKED_AT)),
-            false => self,
-        }
-    }
-
-    #[inline(always)]
-    fn rule_word(self) -> u64 {
-        self.0 & !Self::MARKS
-    }
-
-    #[inline(always)]
-    fn is(self, mark: u64) -> bool {
-        self.0 & mark != 0
-    }
-
-    /// A function of V8's that moves and frees old objects.
-    #[inline(always)]
-    fn collects(self) -> bool {
-        self.rule_word() == Rule::MAJOR_COLLECTOR.word()
-    }
-
-    #[inline(always)]
-    fn is_marked(self) -> bool {
-        self.rule_word() == Rule::INTERPRETED.word()
-    }
-}
 
 /// The frames of the last walk, and those of this one that are not among them.
 #[repr(C)]
@@ -141,14 +49,6 @@ pub(crate) struct Trail {
 struct Apart<T> {
     all: [T; LENGTH],
     apart: [u64; 68],
-}
-
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct New {
-    frame: Frame,
-    mark: u64,
-    way: Way,
 }
 
 /// The trail during a walk.
@@ -609,19 +509,6 @@ fn one_by_one() {
     unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
 }
 
-impl Check {
-    #[inline(always)]
-    fn new(pc_at: u64, pc: u64, kept: &Kept) -> Check {
-        if kept.way.is(Way::LOOKED_AT) {
-            Check { pc_at, pc, fp_at: pc_at, fp: !pc }
-        } else if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 {
-            Check { pc_at, pc, fp_at: kept.loaded_from, fp: kept.fp }
-        } else {
-            Check { pc_at, pc, fp_at: pc_at, fp: pc }
-        }
-    }
-}
-
 /// # Safety
 /// Eight bytes at the address are readable.
 #[inline(always)]
@@ -629,29 +516,6 @@ unsafe fn read(address: u64) -> u64 {
     // SAFETY: by the contract.
     unsafe { (address as *const u64).read_unaligned() }
 }
-
-/// A frame's part of its stack's hash, a multilinear one (Lemire and Kaser, "Strongly universal string hashing is fast",
-/// 2014): two stacks that differ in one frame never have the same, others with a chance of about 2⁻⁶⁴.
-#[inline(always)]
-fn term(position: usize, pc: u64, mark: u64) -> u64 {
-    // SAFETY: positions are below the length.
-    let factor = unsafe { *FACTORS.get_unchecked(position) };
-    (pc ^ mark).wrapping_mul(factor)
-}
-
-/// Odd numbers without a pattern (splitmix64).
-static FACTORS: [u64; LENGTH] = {
-    let (mut all, mut at, mut state) = ([0; LENGTH], 0, 0x1234_5678_9abc_def1u64);
-    while at < LENGTH {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = state;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        all[at] = (word ^ word >> 31) | 1;
-        at += 1;
-    }
-    all
-};
 
 /// The hash of a stack with these return addresses and marks, the innermost first.
 #[cfg(test)]

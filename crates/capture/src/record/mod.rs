@@ -21,6 +21,7 @@ mod look;
 mod looks;
 mod mapped;
 mod names;
+mod options;
 mod output;
 mod pace;
 mod places;
@@ -29,6 +30,7 @@ mod process;
 mod ring;
 mod stream;
 
-pub use collect::{JsNames, RecordOptions, RecordProgress, Recorded, Recordings, Wish, record};
+pub use collect::record;
 pub use error::RecordError;
 pub use names::Named;
+pub use options::{JsNames, RecordOptions, RecordProgress, Recorded, Recordings, Wish};
