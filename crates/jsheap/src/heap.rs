@@ -1,6 +1,6 @@
 //! A snapshot with everything DevTools computes when it loads one.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use twinheap_graph::DominatorTree;
 use twinheap_snapshot::{Join, NodeIdx, Snapshot, WideColumn, sequential};
@@ -13,6 +13,7 @@ use crate::interfaces::{self, Interfaces};
 use crate::names::Names;
 use crate::ownership::shallow_sizes;
 use crate::ropes::Ropes;
+use crate::sources::Sources;
 use crate::statistics::{self, Statistics};
 
 /// Is told of the passes as they happen, possibly from two threads.
@@ -74,6 +75,7 @@ pub struct Heap {
     /// Sizes by kind, without those that need the total.
     pub(crate) kinds: Statistics,
     pub(crate) ropes: OnceLock<Ropes>,
+    pub(crate) sources: Option<Arc<dyn Sources>>,
 }
 
 /// The results of the passes that don't need the dominators.
@@ -86,6 +88,11 @@ struct Labels {
 }
 
 impl Heap {
+    /// Lends what knows where the program's code was written: places in scripts become places in their sources.
+    pub fn set_sources(&mut self, sources: Arc<dyn Sources>) {
+        self.sources = Some(sources);
+    }
+
     /// Analyses a snapshot: flags, shallow sizes, dominators, retained sizes, distances, classes.
     pub fn new(snapshot: Snapshot, resources: Resources<'_>) -> Heap {
         let Resources { join, watch } = resources;
@@ -147,6 +154,7 @@ impl Heap {
             classes,
             kinds,
             ropes: OnceLock::new(),
+            sources: None,
         }
     }
 

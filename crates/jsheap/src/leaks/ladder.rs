@@ -118,6 +118,10 @@ impl Climb<'_> {
                     work.push(child);
                     continue;
                 }
+                if steps.is_fan(self.scene.heap, &self.scene.ways, child) {
+                    work.push(child);
+                    continue;
+                }
                 let Some((owner, entry, holding)) = self.owner_of(child) else { continue };
                 let key = steps.of(owner);
                 let group = groups.entry(key).or_insert(Group { owner, entry, holding, steps: Vec::new() });
