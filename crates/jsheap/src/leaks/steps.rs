@@ -5,7 +5,7 @@
 //! without object ids. Chains are folded: a list of a million nodes is one step, since an object of a class that was
 //! met on the way, by an edge of the same name, is taken back to that step.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType, StringId};
 
 use crate::heap::Heap;
@@ -83,8 +83,6 @@ pub(crate) const NO_STEP: u32 = u32::MAX;
 const MOST_STEPS: usize = 4_000_000;
 /// How far up a step is looked for that a chain can be folded into.
 const LOOK_BACK: usize = 12;
-/// So many objects that hang on one of them are no chain.
-const FAN: u64 = 20;
 /// An object with more properties than this is a dictionary, whatever its keys are.
 const MOST_PROPERTIES: usize = 100;
 
@@ -129,28 +127,6 @@ impl Steps {
     /// What a step's objects are.
     pub(crate) fn label(&self, step: u32) -> Label {
         self.kinds[step as usize].1
-    }
-
-    /// True for a step that was taken for a chain, but whose objects lead to many of each other instead of to the next
-    /// one: a signal holds listeners that hold signals. What has become more is in between, then.
-    pub(crate) fn is_fan(&self, heap: &Heap, ways: &Ways, step: u32) -> bool {
-        let row = &self.rows[step as usize];
-        if row.folded * 2 <= row.objects || row.folded < FAN {
-            return false;
-        }
-        // The nearest object of the step above each object, those above first.
-        let mut above = vec![NO_STEP; heap.snapshot.node_count()];
-        let mut leading: FxHashSet<u32> = FxHashSet::default();
-        for node in ways.order() {
-            let Some((holder, _)) = ways.holder(node) else { continue };
-            let is_in_step = self.of(holder) == step;
-            let nearest = if is_in_step { holder.0 } else { above[holder.index()] };
-            above[node.index()] = nearest;
-            if nearest != NO_STEP && self.of(node) == step {
-                leading.insert(nearest);
-            }
-        }
-        leading.len() as u64 * FAN <= row.folded
     }
 
     /// The steps right below one.
