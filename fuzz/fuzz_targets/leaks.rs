@@ -163,7 +163,9 @@ fn check(findings: &Findings, heap: &Heap, dumps: usize) {
     for suspect in &findings.suspects {
         assert!(suspect.verdict <= findings.verdict);
         assert!(suspect.accumulation.node.index() < nodes && suspect.example.index() < nodes);
-        assert!([&suspect.count, &suspect.shallow_size, &suspect.retained_size].iter().all(|s| s.len() == dumps));
+        assert!(
+            [&suspect.count, &suspect.shallow_size, &suspect.retained_size].iter().all(|s| s.len() == dumps)
+        );
         assert!(suspect.location.as_ref().is_none_or(|place| place.line > 0 && place.column > 0));
         assert!(suspect.growth_per_step.is_finite() && suspect.retained_per_step.is_finite());
         assert_eq!(suspect.signature.len(), 16);

@@ -40,7 +40,9 @@ pub(crate) const TYPOS: Tool =
 pub(crate) fn run() -> Result<()> {
     toolchain_components()?;
     peers()?;
-    for folder in ["tests/oracle", "tests/soak", "tests/gallery/real/faulty", "tests/gallery/real/fixed", "ui"] {
+    for folder in
+        ["tests/oracle", "tests/soak", "tests/gallery/real/faulty", "tests/gallery/real/fixed", "ui"]
+    {
         npm_packages(&root().join(folder))?;
     }
     for tool in [&CARGO_DENY, &TYPOS] {

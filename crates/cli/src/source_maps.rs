@@ -106,7 +106,8 @@ impl Sources for SourceMaps {
         let place = mapped.map.lookup(line.checked_sub(1)?, column)?;
         // V8 says where the parameters begin; the name stands right before them, or is another word's.
         let is_of_function = |begin: u32| {
-            !function.is_empty() && u64::from(begin) + function.encode_utf16().count() as u64 == u64::from(column)
+            !function.is_empty()
+                && u64::from(begin) + function.encode_utf16().count() as u64 == u64::from(column)
         };
         let name = place.name.filter(|&(name, begin)| is_of_function(begin) && name != function);
         Some(Original {

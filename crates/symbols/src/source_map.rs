@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn what_is_no_map_is_none() {
-        for text in ["", "{}", "[]", r#"{"version":2,"sources":[],"mappings":""}"#, r#"{"version":3,"mappings":"!"}"#]
+        for text in
+            ["", "{}", "[]", r#"{"version":2,"sources":[],"mappings":""}"#, r#"{"version":3,"mappings":"!"}"#]
         {
             assert!(SourceMap::parse(text.as_bytes()).is_none(), "{text}");
         }
@@ -268,7 +269,10 @@ mod tests {
 
     #[test]
     fn a_map_may_stand_in_the_script_itself() {
-        assert_eq!(inline_map("data:application/json;charset=utf-8;base64,e30=").as_deref(), Some(&b"{}"[..]));
+        assert_eq!(
+            inline_map("data:application/json;charset=utf-8;base64,e30=").as_deref(),
+            Some(&b"{}"[..])
+        );
         assert_eq!(inline_map("data:application/json,%7B%7d").as_deref(), Some(&b"{}"[..]));
         assert_eq!(inline_map("data:application/json;base64,?").as_deref(), None);
         assert_eq!(inline_map("a.js.map"), None);

@@ -60,7 +60,8 @@ fn judge(node: &str, program: &Path, version: &str) -> Answer {
         verdict != "leak"
     } else {
         let file = format!("/{version}/node_modules/{package}/{}", text(&expected["file"]));
-        let is_line = (expected["lines"][0].as_u64() <= Some(line)) && (Some(line) <= expected["lines"][1].as_u64());
+        let is_line =
+            (expected["lines"][0].as_u64() <= Some(line)) && (Some(line) <= expected["lines"][1].as_u64());
         let is_detector = expected["detector"].is_null() || first["detector"] == expected["detector"];
         verdict == "leak" && first["package"] == package && script.ends_with(&file) && is_line && is_detector
     };

@@ -225,8 +225,14 @@ impl<'a> Code<'a> {
                 if self.follow(to, "name_or_scope_info").is_some() {
                     // An inner function with closures is another one, and has names of its own.
                     if !self.living().contains(&to) {
-                        let data = ["function_data", "trusted_function_data"].map(|field| self.follow(to, field));
-                        work.extend(data.into_iter().flatten().filter(|&data| seen.insert(data)).map(|data| (data, 0)));
+                        let data =
+                            ["function_data", "trusted_function_data"].map(|field| self.follow(to, field));
+                        work.extend(
+                            data.into_iter()
+                                .flatten()
+                                .filter(|&data| seen.insert(data))
+                                .map(|data| (data, 0)),
+                        );
                     }
                     continue;
                 }

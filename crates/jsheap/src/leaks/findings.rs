@@ -200,8 +200,7 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
     let mut merged: Vec<Draft> = Vec::new();
     for draft in drafts {
         let step = scene.steps.of(draft.example);
-        let same_objects =
-            |other: &Draft| step != NO_STEP && scene.steps.of(other.example) == step;
+        let same_objects = |other: &Draft| step != NO_STEP && scene.steps.of(other.example) == step;
         let home = merged.iter_mut().find(|other| {
             let same_place = other.place.node == draft.place.node && !(other.swells ^ draft.swells);
             // Inside one of the objects that pile up there.

@@ -153,23 +153,24 @@ struct Clues {
 fn best_function(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Option<(u32, Location)> {
     let clues = clues(scene, example, place);
     let fillers = fillers(scene, place);
-    let mut best: Option<(u32, usize, &Function)> = None;
+    let mut best: Option<(bool, u32, usize, &Function)> = None;
     for (function, mentions) in scene.functions() {
         let score = score(scene, function, mentions, &clues, &fillers);
         if score == 0 {
             continue;
         }
-        // Of equals, the one that mentions less does less else.
-        let candidate = (score, mentions.names.len(), function);
-        let is_better = best.is_none_or(|(top, names, other)| {
-            (score, std::cmp::Reverse(candidate.1), std::cmp::Reverse(function.place))
-                > (top, std::cmp::Reverse(names), std::cmp::Reverse(other.place))
+        // What filled the place with many objects ran more than a few times. Of equals, the one that mentions less
+        // does less else.
+        let (often, names) = (mentions.ran_often, mentions.names.len());
+        let is_better = best.is_none_or(|(top_often, top, top_names, other)| {
+            (often, score, std::cmp::Reverse(names), std::cmp::Reverse(function.place))
+                > (top_often, top, std::cmp::Reverse(top_names), std::cmp::Reverse(other.place))
         });
         if is_better {
-            best = Some(candidate);
+            best = Some((often, score, names, function));
         }
     }
-    let (score, _, function) = best?;
+    let (_, score, _, function) = best?;
     let role = if score >= MAKES { LocationRole::Maker } else { LocationRole::User };
     Some((score, scene.location(function.closure, role)?))
 }
@@ -182,10 +183,6 @@ fn score(
     clues: &Clues,
     fillers: &[StringId],
 ) -> u32 {
-    // What filled the place with many objects ran more than a few times.
-    if !mentions.ran_often {
-        return 0;
-    }
     let names_way = clues.way.iter().filter(|name| mentions.names.contains(name)).count().min(2) as u32;
     let sees = clues.context.is_some_and(|context| scene.code.can_see(function, context));
     let is_near = clues.scripts.contains(&function.place.0);
