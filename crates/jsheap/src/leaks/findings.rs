@@ -218,8 +218,8 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
                 let is_closer = detectors::rank(draft.detector) < detectors::rank(home.detector);
                 // What describes a smaller part of it is a remark, not the matter, and a question about what the
                 // objects hold does not say why there are more and more of them.
-                let describes = draft.weight() >= home.weight() / 2
-                    && (same_objects(home) || !detectors::asks(draft.detector));
+                let is_question = draft.verdict == Verdict::None && detectors::asks(draft.detector);
+                let describes = draft.weight() >= home.weight() / 2 && (same_objects(home) || !is_question);
                 let is_matter = detectors::names_cause(draft.detector) || describes;
                 if is_news && is_closer && is_matter {
                     home.detector = draft.detector;
