@@ -3,7 +3,7 @@
 //!
 //! [`NativeHeap`] is built once for a recording. [`NativeHeap::costs`] then replays the events of any stretch of
 //! time; the file is not read again. Who asks for many stretches makes a [`RangeIndex`], which replays but a little.
-//! [`call_sites`], [`merged_stacks`], [`frame_tree`], [`caller_callee`], [`groups`], [`thread_costs`], [`size_buckets`],
+//! [`call_sites`], [`MergedStacks`], [`frame_tree`], [`caller_callee`], [`groups`], [`thread_costs`], [`size_buckets`],
 //! [`lifetime_buckets`] and [`realloc_sites`] group the costs, [`timeline`] follows them over time, [`stack_diffs`]
 //! compares two recordings, [`growth`] follows several, [`lost`] is what nothing pointed to at the exit.
 //!
@@ -61,7 +61,7 @@ pub use profile_stacks::{ProfileStack, profile_stacks};
 pub use range_index::RangeIndex;
 pub use reallocs::{ReallocSite, realloc_sites};
 pub use sites::{CallSite, CallSites, call_sites};
-pub use stacks::{MergedStack, merged_stacks};
+pub use stacks::{MergedStack, MergedStacks};
 pub use suppressions::{SuppressionHits, Suppressions, pattern_matches};
 pub use threads::{ThreadCost, ThreadCosts, thread_costs};
 pub use timeline::{SiteTimeline, Timeline, TimelineVariance, timeline};

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use heaptrack::{Printed, printed_bytes};
-use twinheap_native::{Cost, Costs, Measure, NativeHeap, Suppressions, call_sites, histogram, merged_stacks};
+use twinheap_native::{Cost, Costs, Measure, MergedStacks, NativeHeap, Suppressions, call_sites, histogram};
 use twinheap_trace::{IpId, TraceId};
 
 const MEASURES: [(Measure, &str); 4] = [
@@ -66,7 +66,7 @@ fn check_costs(heap: &NativeHeap, costs: &Costs, file: &Path, options: &[&str]) 
         assert_same(&sorted(ours), &sorted(theirs.clone()), &format!("{name}: sites by {cost_type}"));
 
         // What reads the same is one stack, and nothing is lost.
-        let (merged, all) = merged_stacks(heap, costs, measure, usize::MAX);
+        let (merged, all) = MergedStacks::new(heap, costs).top(measure, usize::MAX);
         assert_eq!(merged.len(), all);
         let sum: i64 = merged.iter().map(|stack| measure.of(&stack.cost)).sum();
         assert_eq!(sum, costs.stacks.iter().map(|stack| measure.of(&stack.cost)).sum::<i64>());

@@ -51,6 +51,12 @@ impl Rule {
         }
     }
 
+    /// All of it. Bits 24 to 31 are not used.
+    #[inline(always)]
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
     /// Whether the code keeps a frame pointer.
     #[inline(always)]
     pub(crate) fn keeps_frame_pointer(self) -> bool {
@@ -60,10 +66,10 @@ impl Rule {
         )
     }
 
-    /// Whether V8's code has to be looked at by itself.
+    /// Whether code that keeps no frame pointer by convention is stepped over by that register all the same.
     #[inline(always)]
-    pub(crate) fn is_of_v8(self) -> bool {
-        self != Rule::FRAME && self.keeps_frame_pointer()
+    pub(crate) fn reads_frame_pointer(self) -> bool {
+        matches!(self.base(), Base::FramePointer | Base::AtFramePointer)
     }
 
     #[inline]

@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use twinheap_wire::{
     CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, MAX_FRAMES,
-    NODE_OPTIONS, PLAN_AT, RING, VARIABLE, clock, filter_slot, plan::Plan, policy, request, status, trouble,
+    NODE_OPTIONS, PLAN_AT, RING, VARIABLE, clock, filter_slot, lease, plan::Plan, policy, request, status,
+    trouble,
 };
 
 use crate::real;
@@ -353,6 +354,21 @@ impl Session {
         if self.is_tsc { sys::tsc() } else { sys::monotonic() }
     }
 
+    /// The time of an event of the thread with this mark, see [`lease`], whose latest event was not before `latest`.
+    #[inline(always)]
+    pub(crate) fn time(&self, mark: u64, latest: u64) -> u64 {
+        let word = self.header.lease.load(Ordering::Relaxed);
+        match lease::time(word, mark) {
+            Some(time) => time.max(latest),
+            None => {
+                if word != lease::NONE {
+                    self.header.lease.store(lease::NONE, Ordering::Relaxed);
+                }
+                self.now()
+            }
+        }
+    }
+
     /// Says what could not be done; recording ends.
     pub(crate) fn trouble(&self, what: u32) {
         self.header.trouble.store(what, Ordering::Relaxed);
@@ -424,7 +440,10 @@ impl Session {
     /// A thread's next chunk: where it begins. `None` if nothing is to be recorded any more, or if the policy is to
     /// drop what there is no room for.
     pub(crate) fn chunk(&self, thread: u32, sequence: u32) -> Option<u64> {
-        self.chunk_within(thread, sequence, self.header.limit.load(Ordering::Relaxed))
+        let header = self.header;
+        // Each thread may sit on a chunk for as long as it does nothing: those are no backlog.
+        let sitting = header.threads.load(Ordering::Relaxed);
+        self.chunk_within(thread, sequence, header.limit.load(Ordering::Relaxed).saturating_add(sitting))
     }
 
     fn chunk_within(&self, thread: u32, sequence: u32, limit: u32) -> Option<u64> {

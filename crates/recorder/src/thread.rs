@@ -3,7 +3,7 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use twinheap_wire::{CHUNK, CHUNK_FULL, record};
+use twinheap_wire::{CHUNK, CHUNK_FULL, lease, record};
 
 use crate::modules::{self, Found};
 use crate::rules::RuleCache;
@@ -82,6 +82,8 @@ pub(crate) struct Thread {
     position: UnsafeCell<u64>,
     /// The clock at the latest [`record::SYNC`].
     base: u64,
+    /// By which it knows its [`lease`].
+    mark: u64,
     /// Bytes until the next sample.
     until_sample: i64,
     random: u64,
@@ -190,6 +192,7 @@ impl Thread {
             }
             STATE_COUNT.fetch_add(1, Ordering::Relaxed);
             thread.number = session.header.threads.fetch_add(1, Ordering::Relaxed);
+            thread.mark = lease::mark(thread.number);
             thread.sequence = 0;
             let (position, sequence) = session.first_chunk(thread.number)?;
             thread.sequence = sequence;
@@ -309,7 +312,7 @@ impl Thread {
     /// The time of an event that happens now.
     #[inline(always)]
     fn ticks(&mut self, session: &Session) -> u64 {
-        let now = session.now();
+        let now = session.time(self.mark, self.base);
         let ticks = now.wrapping_sub(self.base) >> record::TICK;
         if ticks > 0xffff {
             self.synchronise(now);
@@ -454,15 +457,11 @@ impl Thread {
             self.generation = modules::generation();
             self.forget_stacks();
         }
-        // Two halves in turn, since each multiplication waits for the one before.
-        let (mut even, mut odd) = (0x9E37_79B9_7F4A_7C15u64, 0);
-        walk::walk_again(self, caller, session.frames, |pc, mark| {
-            (even, odd) = (odd, (even ^ pc ^ mark).wrapping_mul(0xff51_afd7_ed55_8ccd));
-        });
+        let mut hash = walk::hash(self, caller, session.frames);
         if self.collects | self.has_collected {
             self.after_collection(session);
         }
-        let mut hash = even ^ odd.rotate_left(32);
+        // The sum's upper bits are the better ones.
         hash = (hash ^ hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         match self.stacks.get(hash) {
             Some(number) => number,
@@ -494,12 +493,12 @@ impl Thread {
         v8::notice();
         let frames = session.frames;
         let mut count = 0usize;
-        walk::walk(self, caller, frames, |_, _| count += 1);
+        walk::walk(self, caller, frames, |_| count += 1);
         let number = session.header.stacks.fetch_add(1, Ordering::Relaxed) + 1;
         let has_javascript = self.javascript_frames(session, caller, number);
         let Some(at) = self.reserve(1 + count) else { return 0 };
         let mut written = 0usize;
-        walk::walk(self, caller, frames, |pc, _| {
+        walk::walk(self, caller, frames, |pc| {
             if written < count {
                 written += 1;
                 // SAFETY: within what was reserved.
@@ -641,32 +640,35 @@ unsafe fn publish(at: *mut u64, word: u64) {
     unsafe { AtomicU64::from_ptr(at).store(word, Ordering::Release) };
 }
 
-/// The state of a thread that ended, for a thread with this number.
+/// The state of a thread that ended, for a thread with this number. All are asked after, one system call each, so that
+/// there are never more states than there were threads at once.
 fn reuse(session: &Session, tid: u32) -> Option<(*mut Thread, bool)> {
-    /// Threads to ask after: one system call each.
-    const TRIES: u32 = 8;
+    /// Behind the state that was found last: those before it are likely in use.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = STATE_COUNT.load(Ordering::Relaxed);
     if count < 4 {
         return None;
     }
-    let skip = NEXT.fetch_add(TRIES, Ordering::Relaxed) % count;
-    let mut state = STATES.load(Ordering::Acquire);
-    let mut position = 0;
-    // SAFETY: states are never unmapped, and their links don't change.
-    while let Some(thread) = unsafe { state.as_ref() } {
-        if position >= skip && position < skip + TRIES && thread.is_live != 0 {
-            // SAFETY: the number may change under us; then the exchange below fails.
-            let owner = unsafe { AtomicU32::from_ptr((&raw const thread.tid).cast_mut()) };
-            let old = owner.load(Ordering::Relaxed);
-            if !sys::is_alive(session.process, old)
-                && owner.compare_exchange(old, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-            {
-                return Some((state, true));
+    let start = NEXT.load(Ordering::Relaxed) % count;
+    for is_second_round in [false, true] {
+        let mut state = STATES.load(Ordering::Acquire);
+        let mut position = 0;
+        // SAFETY: states are never unmapped, and their links don't change.
+        while let Some(thread) = unsafe { state.as_ref() } {
+            if (position < start) == is_second_round && thread.is_live != 0 {
+                // SAFETY: the number may change under us; then the exchange below fails.
+                let owner = unsafe { AtomicU32::from_ptr((&raw const thread.tid).cast_mut()) };
+                let old = owner.load(Ordering::Relaxed);
+                if !sys::is_alive(session.process, old)
+                    && owner.compare_exchange(old, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+                {
+                    NEXT.store(position + 1, Ordering::Relaxed);
+                    return Some((state, true));
+                }
             }
+            state = thread.next_state;
+            position += 1;
         }
-        state = thread.next_state;
-        position += 1;
     }
     None
 }

@@ -1,66 +1,184 @@
 //! A thread's last walk, which the next one finds again for the most part.
 //!
 //! A walk is a chain: where a frame ends is known only when its rule was looked up by the return address that was just
-//! loaded. The trail keeps the frames of the walk before. From a frame that is in it, the return address need only be
-//! compared with the one that is kept: if it is still there, the way is the same, since a step depends on nothing else
-//! in code that keeps no frame pointer. Such loads and comparisons don't wait for each other, and cost a fraction of
-//! a step.
+//! loaded. The trail keeps the frames of the walk before, and the words of the stack by which each was reached. From a
+//! frame that is in it, those words need only be compared: while they are the same, the way is the same. Such loads and
+//! comparisons don't wait for each other, and cost a fraction of a step.
+//!
+//! The stack's hash is kept with it, as a sum of one term a frame ([`term`]), so that only frames that changed are
+//! reckoned anew. Frames are counted from the outermost one: what a program does changes the inner ones.
 
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
-/// Frames of a trail; what is deeper is walked step by step.
+use crate::rules::Rule;
+use crate::v8;
+
+/// Frames of a trail. A stack that is deeper is walked step by step.
 const LENGTH: usize = 256;
+/// After a stack that a trail can't keep, so many are not tried.
+const REST: u32 = 64;
 
 /// Registers in a frame, and how it was reached.
-#[derive(Clone, Copy)]
-#[repr(C, align(32))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     /// Behind the return address.
     pub(crate) sp: u64,
     pub(crate) fp: u64,
-    /// The return address; 0 in an entry that can't be stepped to, since more words led there than are kept.
+    /// The return address.
     pub(crate) pc: u64,
     /// Where the frame pointer was loaded from; 0 if it is that of the frame before.
     pub(crate) loaded_from: u64,
 }
 
-/// The frames of the last walk and of this one.
+/// The words of the stack by which a frame was reached.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Check {
+    pc_at: u64,
+    pc: u64,
+    /// Where the frame pointer was loaded from, if it was and matters to a later step; otherwise the return address
+    /// once more. Of a frame that is [looked at](Way::LOOKED_AT) these two never agree.
+    fp_at: u64,
+    fp: u64,
+}
+
+/// What else is known of a frame.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Kept {
+    loaded_from: u64,
+    /// The frame pointer, if it [matters](Way::NEEDS_FP).
+    fp: u64,
+    mark: u64,
+    way: Way,
+}
+
+/// How a walk goes through a frame: the rule to its caller, and marks in bits that no rule has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+struct Way(u64);
+
+impl Way {
+    /// A step from here or from further out depends on the frame pointer.
+    const NEEDS_FP: u64 = 1 << 24;
+    /// More led here than the two words: only a step does.
+    const GAP: u64 = 1 << 25;
+    /// The words don't tell all: a frame of V8's interpreter, which has a mark, a function that [`Way::collects`], or a
+    /// gap.
+    const LOOKED_AT: u64 = 1 << 26;
+    const MARKS: u64 = Self::NEEDS_FP | Self::GAP | Self::LOOKED_AT;
+
+    #[inline(always)]
+    fn new(rule: Rule, is_behind_gap: bool) -> Way {
+        let word = rule.word();
+        let mut marks = 0;
+        if rule.keeps_frame_pointer() || rule.reads_frame_pointer() {
+            marks |= Self::NEEDS_FP;
+        }
+        if rule == Rule::INTERPRETED || rule == Rule::MAJOR_COLLECTOR {
+            marks |= Self::LOOKED_AT;
+        }
+        Way(word | marks).behind_gap(is_behind_gap)
+    }
+
+    #[inline(always)]
+    fn behind_gap(self, is_behind_gap: bool) -> Way {
+        if is_behind_gap {
+            return Way(self.0 | Self::GAP | Self::LOOKED_AT);
+        }
+        match self.is(Self::GAP) {
+            true if self.is_marked() || self.collects() => Way(self.0 & !Self::GAP),
+            true => Way(self.0 & !(Self::GAP | Self::LOOKED_AT)),
+            false => self,
+        }
+    }
+
+    #[inline(always)]
+    fn rule_word(self) -> u64 {
+        self.0 & !Self::MARKS
+    }
+
+    #[inline(always)]
+    fn is(self, mark: u64) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// A function of V8's that moves and frees old objects.
+    #[inline(always)]
+    fn collects(self) -> bool {
+        self.rule_word() == Rule::MAJOR_COLLECTOR.word()
+    }
+
+    #[inline(always)]
+    fn is_marked(self) -> bool {
+        self.rule_word() == Rule::INTERPRETED.word()
+    }
+}
+
+/// The frames of the last walk, and those of this one that are not among them.
 #[repr(C)]
 pub(crate) struct Trail {
     /// 1 during a walk: that of a signal handler takes no notice of the trail.
     is_busy: AtomicU32,
-    /// Which of the two is the last walk's.
-    last: u32,
-    length: usize,
+    /// So many walks go without.
+    rest: u32,
+    /// Position of the innermost frame; the outermost one's is the last.
+    first: usize,
     /// End of the stack that they are of.
     high: u64,
-    frames: [Frames; 2],
+    hash: u64,
+    /// The word that ended the walk since it is no return address, and where it is; or any other word.
+    end_at: u64,
+    end: u64,
+    checks: Apart<Check>,
+    kept: Apart<Kept>,
+    new: Apart<New>,
 }
 
-/// The frames of a walk. Those of two walks must not lie a multiple of 4096 bytes apart: the processor would take a load
-/// from one for a load of what was just stored to the other, and wait.
-#[derive(Clone, Copy)]
+/// Entries that are used in turn with others must not lie a multiple of 4096 bytes apart: the processor would take a
+/// load from one for a load of what was just stored to the other, and wait.
 #[repr(C)]
-struct Frames {
-    all: [Frame; LENGTH],
+struct Apart<T> {
+    all: [T; LENGTH],
     apart: [u64; 68],
 }
 
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct New {
+    frame: Frame,
+    mark: u64,
+    way: Way,
+}
+
 /// The trail during a walk.
+///
+/// Positions from `begin` to `end` are frames of this walk. Behind them come new ones, which have no position yet, and
+/// then those of the last walk from `at` on, if the walk meets them.
 pub(crate) struct Walk {
     trail: *mut Trail,
-    last: *const Frame,
-    last_length: usize,
-    /// Where we are in the last walk.
+    begin: isize,
+    end: usize,
     at: usize,
-    new: *mut Frame,
-    new_length: usize,
-    /// So many frames may be kept.
-    room: usize,
+    new: usize,
+    hash: u64,
+    high: u64,
+    end_at: u64,
+    end_word: u64,
+}
+
+/// Where the trail leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Led {
+    /// To the end of the stack.
+    Out,
+    /// To a frame from which it goes on otherwise.
+    To(Frame),
 }
 
 impl Trail {
-    /// Begins a walk of a stack that ends at `high`; `None` if this is a handler's that interrupted another.
+    /// Begins a walk of a stack that ends at `high`; `None` if this is a handler's that interrupted another, or the stack
+    /// can't be kept.
     #[inline(always)]
     pub(crate) fn begin(trail: *mut Trail, high: u64) -> Option<Walk> {
         // SAFETY: the thread's own; a handler changes nothing while it is busy.
@@ -68,172 +186,477 @@ impl Trail {
             if (*trail).is_busy.load(Ordering::Relaxed) != 0 {
                 return None;
             }
+            if (*trail).rest != 0 {
+                (*trail).rest -= 1;
+                return None;
+            }
             (*trail).is_busy.store(1, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
-            let last = (*trail).last as usize & 1;
-            let frames = (&raw mut (*trail).frames).cast::<Frames>();
+            if (*trail).high != high {
+                (*trail).high = high;
+                (*trail).first = LENGTH;
+                (*trail).hash = 0;
+                (*trail).end_at = &raw const (*trail).end as u64;
+            }
+            let first = (*trail).first.min(LENGTH);
             Some(Walk {
                 trail,
-                last: frames.add(last).cast(),
-                last_length: if (*trail).high == high { (*trail).length } else { 0 },
-                at: 0,
-                new: frames.add(last ^ 1).cast(),
-                new_length: 0,
-                room: LENGTH,
+                begin: first as isize,
+                end: first,
+                at: first,
+                new: 0,
+                hash: (*trail).hash,
+                high,
+                end_at: (*trail).end_at,
+                end_word: (*trail).end,
             })
         }
     }
 
     /// Forgets the last walk.
     pub(crate) fn clear(&mut self) {
-        self.length = 0;
+        // No stack ends here.
+        self.high = 0;
     }
 
     /// Makes it fit for another thread: the one before may have ended in the middle of a walk.
     pub(crate) fn reset(&mut self) {
-        self.length = 0;
+        self.clear();
+        self.rest = 0;
         self.is_busy.store(0, Ordering::Relaxed);
     }
 }
 
 impl Walk {
-    /// Keeps a frame for the next walk.
+    /// Whether the last walk came through this frame; then [`Walk::follow`] goes on as it did. False too if there is no
+    /// room for the frames before it: then neither is there for it.
     #[inline(always)]
-    pub(crate) fn push(&mut self, frame: Frame) {
-        if self.new_length < self.room {
+    pub(crate) fn find(&mut self, frame: &Frame, mark: u64, is_behind_gap: bool) -> bool {
+        let pc_at = frame.sp.wrapping_sub(8);
+        while self.at < LENGTH {
             // SAFETY: below the length.
-            unsafe { self.new.add(self.new_length).write(frame) };
-            self.new_length += 1;
-        }
-    }
-
-    /// Keeps that there is no way to the next frame but by its rule.
-    #[inline(always)]
-    pub(crate) fn push_gap(&mut self, sp: u64) {
-        self.push(Frame { sp, fp: 0, pc: 0, loaded_from: 0 });
-    }
-
-    /// Keeps nothing more: the walk goes on to another stack.
-    pub(crate) fn close(&mut self) {
-        self.room = self.new_length;
-    }
-
-    /// Whether the last walk came through this frame; then [`Walk::follow`] goes on as it did.
-    #[inline(always)]
-    pub(crate) fn find(&mut self, frame: &Frame) -> bool {
-        while self.at < self.last_length {
-            // SAFETY: below the length.
-            let last = unsafe { &*self.last.add(self.at) };
-            if last.sp >= frame.sp && last.pc != 0 {
-                return last.sp == frame.sp && last.pc == frame.pc;
+            let (check, mut kept) = unsafe { (self.check(self.at), self.kept(self.at)) };
+            if check.pc_at < pc_at {
+                self.hash = self.hash.wrapping_sub(term(self.at, check.pc, kept.mark));
+                self.at += 1;
+                continue;
             }
-            self.at += 1;
+            if check.pc_at != pc_at
+                || check.pc != frame.pc
+                || kept.mark != mark
+                || (kept.way.is(Way::NEEDS_FP) && kept.fp != frame.fp)
+            {
+                return false;
+            }
+            let way = kept.way.behind_gap(is_behind_gap);
+            if kept.loaded_from != frame.loaded_from || kept.way != way {
+                // It was reached from elsewhere, and what it depends on is there.
+                (kept.loaded_from, kept.way) = (frame.loaded_from, way);
+                // SAFETY: as above.
+                unsafe { self.set(self.at, Check::new(pc_at, check.pc, &kept), kept) };
+            }
+            if way.is(Way::NEEDS_FP) && frame.loaded_from == 0 {
+                self.need_before(frame.fp, self.new);
+            }
+            return self.place();
         }
         false
     }
 
-    /// Goes on from the frame that was found as far as the last walk's way is unchanged, at most so many frames; hands
-    /// each on and keeps it.
+    /// As [`Walk::find`], for the first frame of a walk, and only where there is little to look at.
     #[inline(always)]
-    pub(crate) fn follow(&mut self, frame: &mut Frame, left: &mut u32, mut visit: impl FnMut(u64)) {
-        let behind = self.last_length.saturating_sub(self.at + 1);
-        let most = behind.min(self.room - self.new_length).min(*left as usize);
-        let mut fp = frame.fp;
-        let mut count = 0;
-        // SAFETY: entries are below both lengths. The words lie between the frame that was found and the stack's end.
-        unsafe {
-            let (last, new) = (self.last.add(self.at + 1), self.new.add(self.new_length));
-            while count < most {
-                let Frame { sp, pc, loaded_from, .. } = *last.add(count);
-                if *((sp - 8) as *const u64) != pc {
-                    break;
-                }
-                if loaded_from != 0 {
-                    fp = *(loaded_from as *const u64);
-                }
-                new.add(count).write(Frame { sp, fp, pc, loaded_from });
-                visit(pc);
-                count += 1;
+    pub(crate) fn find_first(&mut self, frame: &Frame) -> bool {
+        let pc_at = frame.sp.wrapping_sub(8);
+        while self.at < LENGTH {
+            // SAFETY: below the length.
+            let check = unsafe { self.check(self.at) };
+            if check.pc_at >= pc_at {
+                // SAFETY: as above.
+                let Kept { fp, way, .. } = unsafe { self.kept(self.at) };
+                // Where its frame pointer was loaded nobody asks, since nothing of this walk comes before it.
+                let is_same = check.pc_at == pc_at
+                    && check.pc == frame.pc
+                    && !way.is(Way::LOOKED_AT)
+                    && (!way.is(Way::NEEDS_FP) || fp == frame.fp);
+                (self.begin, self.end) = (self.at as isize, self.at);
+                return is_same;
             }
-            if count != 0 {
-                *frame = *new.add(count - 1);
-            }
+            // SAFETY: as above.
+            let mark = unsafe { self.kept(self.at) }.mark;
+            self.hash = self.hash.wrapping_sub(term(self.at, check.pc, mark));
+            self.at += 1;
         }
-        *left -= count as u32;
-        self.at += count;
-        self.new_length += count;
+        (self.begin, self.end) = (LENGTH as isize, LENGTH);
+        false
     }
 
-    /// Ends the walk, of a stack that ends at `high`: it is the last one from here on.
+    /// Where the stack ends.
+    pub(crate) fn high(&self) -> u64 {
+        self.high
+    }
+
+    /// Keeps a frame that the last walk did not come through; false if there is no room. `is_behind_gap` if more led to
+    /// it than the return address and the frame pointer.
     #[inline(always)]
-    pub(crate) fn end(self, high: u64) {
+    pub(crate) fn push(&mut self, frame: &Frame, mark: u64, rule: Rule, is_behind_gap: bool) -> bool {
+        if self.new == LENGTH {
+            return false;
+        }
+        let new = New { frame: *frame, mark, way: Way::new(rule, is_behind_gap) };
+        // SAFETY: below the length.
+        unsafe { (*self.trail).new.all.as_mut_ptr().add(self.new).write(new) };
+        self.new += 1;
+        true
+    }
+
+    /// The step from the latest frame depends on its frame pointer, which was not loaded there: so does the way from
+    /// where it was.
+    #[inline(always)]
+    pub(crate) fn need_frame_pointer(&mut self, fp: u64) {
+        self.need_before(fp, self.new.saturating_sub(1));
+    }
+
+    /// As above, from behind so many new frames.
+    #[inline(always)]
+    fn need_before(&mut self, fp: u64, new: usize) {
+        // The register of the first frame was loaded nowhere.
+        if new != 0 || self.begin as usize != self.end {
+            self.need_from_afar(fp, new);
+        }
+    }
+
+    #[inline(never)]
+    fn need_from_afar(&mut self, fp: u64, new: usize) {
+        for at in (0..new).rev() {
+            // SAFETY: below the length.
+            let new = unsafe { &mut *(*self.trail).new.all.as_mut_ptr().add(at) };
+            if new.way.is(Way::NEEDS_FP) {
+                return;
+            }
+            new.way.0 |= Way::NEEDS_FP;
+            if new.frame.loaded_from != 0 {
+                return;
+            }
+        }
+        for at in (self.begin.max(0) as usize..self.end).rev() {
+            // SAFETY: below the length; frames of this walk, whose frame pointer is this one.
+            unsafe {
+                let (check, mut kept) = (self.check(at), self.kept(at));
+                if kept.way.is(Way::NEEDS_FP) {
+                    return;
+                }
+                kept.way.0 |= Way::NEEDS_FP;
+                kept.fp = fp;
+                self.set(at, Check::new(check.pc_at, check.pc, &kept), kept);
+                if kept.loaded_from != 0 {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Goes on from the frame that was found as far as the last walk's way is unchanged. `collects` becomes true if that
+    /// leads through a function that moves and frees old objects.
+    #[inline(always)]
+    pub(crate) fn follow(
+        &mut self,
+        first: &Frame,
+        collects: &mut bool,
+        mut rule_of: impl FnMut(u64) -> Rule,
+    ) -> Led {
+        let found = self.at;
+        // SAFETY: positions are below the length. The words lie between the frame that was found and the stack's end.
+        unsafe {
+            *collects |= self.kept(found).way.collects();
+            let mut at = found + 1;
+            while at < LENGTH {
+                let check = self.check(at);
+                let pc = read(check.pc_at);
+                if pc ^ check.pc | read(check.fp_at) ^ check.fp != 0
+                    && !self.mend(at, check, pc, collects, &mut rule_of)
+                {
+                    break;
+                }
+                at += 1;
+            }
+            (self.end, self.at) = (at, at);
+            if at == LENGTH && read(self.end_at) == self.end_word {
+                return Led::Out;
+            }
+            if at == found + 1 {
+                return Led::To(*first);
+            }
+            let Check { pc_at, pc, .. } = self.check(at - 1);
+            let fp = self.frame_pointer(at - 1, found, first.fp);
+            // Where it was loaded is known, and whoever needs it has said so.
+            Led::To(Frame { sp: pc_at + 8, fp, pc, loaded_from: pc_at })
+        }
+    }
+
+    /// Looks at a frame whose words are others than before, or don't tell it. If the same function stands there, called
+    /// from another place or, if V8 interprets it, another function, it takes the place of the one that was there: what
+    /// comes behind depends on it no more than before. False if the way is another one from here.
+    ///
+    /// # Safety
+    /// As in [`Walk::follow`].
+    #[inline(always)]
+    unsafe fn mend(
+        &mut self,
+        at: usize,
+        check: Check,
+        pc: u64,
+        collects: &mut bool,
+        rule_of: &mut impl FnMut(u64) -> Rule,
+    ) -> bool {
+        // SAFETY: by the contract.
+        unsafe {
+            let mut kept = self.kept(at);
+            if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 && read(kept.loaded_from) != kept.fp {
+                return false;
+            }
+            if pc != check.pc && (pc < 4096 || rule_of(pc).word() != kept.way.rule_word()) {
+                return false;
+            }
+            let before = term(at, check.pc, kept.mark);
+            if kept.way.is(Way::LOOKED_AT) {
+                if kept.way.is(Way::GAP) {
+                    return false;
+                }
+                *collects |= kept.way.collects();
+                if kept.way.is_marked() {
+                    kept.mark = v8::mark(check.pc_at + 8, kept.fp, self.high);
+                    (*self.trail).kept.all.as_mut_ptr().add(at).write(kept);
+                }
+            }
+            self.hash = self.hash.wrapping_add(term(at, pc, kept.mark).wrapping_sub(before));
+            let check = Check::new(check.pc_at, pc, &kept);
+            (*self.trail).checks.all.as_mut_ptr().add(at).write(check);
+            true
+        }
+    }
+
+    /// The frame pointer at a position behind the frame that was found.
+    ///
+    /// # Safety
+    /// As in [`Walk::follow`].
+    #[inline(always)]
+    unsafe fn frame_pointer(&self, position: usize, found: usize, first: u64) -> u64 {
+        let mut at = position;
+        while at > found {
+            // SAFETY: by the contract.
+            let Kept { loaded_from, fp, way, .. } = unsafe { self.kept(at) };
+            if way.is(Way::NEEDS_FP) {
+                return fp;
+            }
+            if loaded_from != 0 {
+                // SAFETY: by the contract.
+                return unsafe { read(loaded_from) };
+            }
+            at -= 1;
+        }
+        first
+    }
+
+    /// The walk ended, at a word that is no return address if there is one.
+    #[inline(always)]
+    pub(crate) fn ended_at(&mut self, word: Option<(u64, u64)>) {
+        while self.at < LENGTH {
+            // SAFETY: below the length.
+            let (check, kept) = unsafe { (self.check(self.at), self.kept(self.at)) };
+            self.hash = self.hash.wrapping_sub(term(self.at, check.pc, kept.mark));
+            self.at += 1;
+        }
+        // SAFETY: the trail's own word is always there.
+        let own = unsafe { (&raw const (*self.trail).end as u64, 0) };
+        (self.end_at, self.end_word) = word.unwrap_or(own);
+    }
+
+    /// Gives the new frames their positions, before the one at `at`; false if there is no room.
+    #[inline(always)]
+    fn place(&mut self) -> bool {
+        let removed = self.at - self.end;
+        // SAFETY: positions are below the length.
+        unsafe {
+            if removed != self.new && !self.move_begin(removed as isize - self.new as isize) {
+                return false;
+            }
+            let start = self.at - self.new;
+            for at in 0..self.new {
+                let New { frame, mark, way } = *(*self.trail).new.all.as_ptr().add(at);
+                let kept = Kept { loaded_from: frame.loaded_from, fp: frame.fp, mark, way };
+                self.set(start + at, Check::new(frame.sp.wrapping_sub(8), frame.pc, &kept), kept);
+                self.hash = self.hash.wrapping_add(term(start + at, frame.pc, mark));
+                one_by_one();
+            }
+        }
+        (self.end, self.new) = (self.at, 0);
+        true
+    }
+
+    /// Moves the frames that have positions, so that others have room behind them.
+    ///
+    /// # Safety
+    /// They are below the length, and stay so by the move.
+    #[inline(always)]
+    unsafe fn move_begin(&mut self, by: isize) -> bool {
+        let (from, to) = (self.begin, self.begin + by);
+        self.begin = to;
+        if to >= 0 && from as usize != self.end {
+            // SAFETY: by the contract.
+            self.hash = self.hash.wrapping_add(unsafe {
+                move_frames(self.trail, from as usize, to as usize, self.end - from as usize)
+            });
+        }
+        to >= 0
+    }
+
+    /// Ends a walk that came to the stack's end; the stack's hash if it has at most so many frames.
+    #[inline(always)]
+    pub(crate) fn end(self, frames: u32) -> Option<u64> {
         // SAFETY: as in `begin`.
         unsafe {
-            (*self.trail).last = u32::from(self.new != (&raw mut (*self.trail).frames).cast());
-            (*self.trail).length = self.new_length;
-            (*self.trail).high = high;
+            // A handler may have had reasons to forget it.
+            if LENGTH as isize - self.begin > frames as isize || (*self.trail).high != self.high {
+                self.give_up();
+                return None;
+            }
+            (*self.trail).first = self.begin as usize;
+            (*self.trail).hash = self.hash;
+            (*self.trail).end_at = self.end_at;
+            (*self.trail).end = self.end_word;
+            compiler_fence(Ordering::SeqCst);
+            (*self.trail).is_busy.store(0, Ordering::Relaxed);
+        }
+        Some(self.hash)
+    }
+
+    /// Ends a walk that was led along the trail alone.
+    #[inline(always)]
+    pub(crate) fn end_of_new(mut self, frames: u32) -> Option<u64> {
+        if self.place() {
+            return self.end(frames);
+        }
+        self.give_up();
+        None
+    }
+
+    /// Ends a walk of a stack that can't be kept.
+    #[cold]
+    pub(crate) fn give_up(self) {
+        // SAFETY: as in `begin`.
+        unsafe {
+            (*self.trail).high = 0;
+            (*self.trail).rest = REST;
             compiler_fence(Ordering::SeqCst);
             (*self.trail).is_busy.store(0, Ordering::Relaxed);
         }
     }
+
+    /// # Safety
+    /// The position is below the length.
+    #[inline(always)]
+    unsafe fn check(&self, at: usize) -> Check {
+        // SAFETY: by the contract.
+        unsafe { *(*self.trail).checks.all.as_ptr().add(at) }
+    }
+
+    /// # Safety
+    /// The position is below the length.
+    #[inline(always)]
+    unsafe fn kept(&self, at: usize) -> Kept {
+        // SAFETY: by the contract.
+        unsafe { *(*self.trail).kept.all.as_ptr().add(at) }
+    }
+
+    /// # Safety
+    /// The position is below the length.
+    #[inline(always)]
+    unsafe fn set(&mut self, at: usize, check: Check, kept: Kept) {
+        // SAFETY: by the contract.
+        unsafe {
+            (*self.trail).checks.all.as_mut_ptr().add(at).write(check);
+            (*self.trail).kept.all.as_mut_ptr().add(at).write(kept);
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EMPTY: Frame = Frame { sp: 0, fp: 0, pc: 0, loaded_from: 0 };
-
-    /// Words that stand for a stack, as addresses: each pair a saved frame pointer and a return address.
-    fn frames(words: &[u64], fp: u64) -> Vec<Frame> {
-        let address = |at: usize| (&raw const words[at]) as u64;
-        let mut all = vec![Frame { sp: address(0), fp, pc: 5000, loaded_from: 0 }];
-        for at in (0..words.len() - 1).step_by(2) {
-            let loaded_from = address(at);
-            all.push(Frame { sp: loaded_from + 16, fp: words[at], pc: words[at + 1], loaded_from });
+/// Moves frames to other positions; by how much that changes the hash.
+///
+/// # Safety
+/// Both ranges are below the length.
+#[cold]
+#[inline(never)]
+unsafe fn move_frames(trail: *mut Trail, from: usize, to: usize, count: usize) -> u64 {
+    let mut change = 0u64;
+    // SAFETY: by the contract.
+    unsafe {
+        let checks = (*trail).checks.all.as_mut_ptr();
+        let kept = (*trail).kept.all.as_mut_ptr();
+        for at in 0..count {
+            let (pc, mark) = ((*checks.add(from + at)).pc, (*kept.add(from + at)).mark);
+            change = change.wrapping_add(term(to + at, pc, mark).wrapping_sub(term(from + at, pc, mark)));
         }
-        all
+        core::ptr::copy(checks.add(from), checks.add(to), count);
+        core::ptr::copy(kept.add(from), kept.add(to), count);
     }
+    change
+}
 
-    /// How many frames behind the first the trail of `before` gives for a stack that has become `after`, and which ends
-    /// so many bytes later.
-    #[track_caller]
-    fn check(before: &[u64], after: &[u64], higher: u64, expected: usize) {
-        let frames_of_both = [Frames { all: [EMPTY; LENGTH], apart: [0; 68] }; 2];
-        let mut trail = Box::new(Trail {
-            is_busy: AtomicU32::new(0),
-            last: 0,
-            length: 0,
-            high: 0,
-            frames: frames_of_both,
-        });
-        let mut stack = before.to_vec();
-        let path = frames(&stack, 77);
-        let high = path[0].sp + 8 * stack.len() as u64;
-        let mut walk = Trail::begin(&raw mut *trail, high).expect("nobody else walks");
-        assert!(Trail::begin(&raw mut *trail, high).is_none());
-        path.iter().for_each(|frame| walk.push(*frame));
-        walk.end(high);
-        stack.copy_from_slice(after);
-        let mut walk = Trail::begin(&raw mut *trail, high + higher).expect("the walk has ended");
-        assert!(!walk.find(&Frame { pc: 5001, ..path[0] }));
-        assert_eq!(walk.find(&path[0]), higher == 0);
-        let (mut frame, mut left, mut found) = (Frame { fp: 78, ..path[0] }, 100, Vec::new());
-        walk.follow(&mut frame, &mut left, |pc| found.push(pc));
-        let pcs: Vec<u64> = after.chunks_exact(2).map(|pair| pair[1]).take(expected).collect();
-        assert_eq!(found, pcs);
-        assert_eq!(left as usize, 100 - expected);
-        assert_eq!(frame.fp, if expected == 0 { 78 } else { after[2 * expected - 2] });
-        walk.end(high);
-    }
+/// Keeps the compiler from preparing a loop for many rounds: of the ones here most have one or two.
+#[inline(always)]
+fn one_by_one() {
+    // SAFETY: no instruction.
+    unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
+}
 
-    #[test]
-    fn a_trail_leads_as_far_as_the_return_addresses_are_the_same() {
-        let before = [1, 6000, 2, 7000, 3, 8000];
-        check(&before, &before, 0, 3);
-        check(&before, &[1, 6000, 9, 7000, 3, 8000], 0, 3);
-        check(&before, &[1, 6000, 2, 7001, 3, 8000], 0, 1);
-        check(&before, &[1, 6001, 2, 7000, 3, 8000], 0, 0);
-        check(&before, &before, 16, 0);
+impl Check {
+    #[inline(always)]
+    fn new(pc_at: u64, pc: u64, kept: &Kept) -> Check {
+        if kept.way.is(Way::LOOKED_AT) {
+            Check { pc_at, pc, fp_at: pc_at, fp: !pc }
+        } else if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 {
+            Check { pc_at, pc, fp_at: kept.loaded_from, fp: kept.fp }
+        } else {
+            Check { pc_at, pc, fp_at: pc_at, fp: pc }
+        }
     }
+}
+
+/// # Safety
+/// Eight bytes at the address are readable.
+#[inline(always)]
+unsafe fn read(address: u64) -> u64 {
+    // SAFETY: by the contract.
+    unsafe { (address as *const u64).read_unaligned() }
+}
+
+/// A frame's part of its stack's hash, a multilinear one (Lemire and Kaser, "Strongly universal string hashing is fast",
+/// 2014): two stacks that differ in one frame never have the same, others with a chance of about 2⁻⁶⁴.
+#[inline(always)]
+fn term(position: usize, pc: u64, mark: u64) -> u64 {
+    // SAFETY: positions are below the length.
+    let factor = unsafe { *FACTORS.get_unchecked(position) };
+    (pc ^ mark).wrapping_mul(factor)
+}
+
+/// Odd numbers without a pattern (splitmix64).
+static FACTORS: [u64; LENGTH] = {
+    let (mut all, mut at, mut state) = ([0; LENGTH], 0, 0x1234_5678_9abc_def1u64);
+    while at < LENGTH {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut word = state;
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        all[at] = (word ^ word >> 31) | 1;
+        at += 1;
+    }
+    all
+};
+
+/// The hash of a stack with these return addresses and marks, the innermost first.
+#[cfg(test)]
+pub(crate) fn hash_of(frames: &[(u64, u64)]) -> u64 {
+    let start = LENGTH - frames.len();
+    let terms = frames.iter().enumerate().map(|(at, &(pc, mark))| term(start + at, pc, mark));
+    terms.fold(0, u64::wrapping_add)
 }

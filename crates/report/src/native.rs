@@ -31,7 +31,7 @@ use std::ops::Range;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use twinheap_native::{
-    CallSite, Cost, CostDelta, Costs, FrameView, Lost, Measure, NativeHeap, call_sites, merged_stacks,
+    CallSite, Cost, CostDelta, Costs, FrameView, Lost, Measure, MergedStacks, NativeHeap, call_sites,
     outside_malloc,
 };
 use twinheap_trace::{IpId, Trace, TraceId};
@@ -168,8 +168,9 @@ pub fn native_json<'a>(view: &NativeView<'a>) -> impl Serialize + use<'a> {
     let source = view.source;
     let (heap, costs) = (source.heap, source.costs);
     let total = &costs.total;
+    let merged = MergedStacks::new(heap, costs);
     let stacks = |by| {
-        let (stacks, _) = merged_stacks(heap, costs, by, view.most);
+        let (stacks, _) = merged.top(by, view.most);
         stacks.iter().map(|stack| stack_json(&source, stack.stack, &stack.cost)).collect()
     };
     let suppressions = costs.suppressions.iter().map(|hits| SuppressionJson {
@@ -284,11 +285,15 @@ pub fn native_text(view: &NativeView<'_>, style: &Style) -> String {
         ("Most calls:", Measure::Allocations),
         ("Most temporary blocks:", Measure::Temporary),
     ];
+    let merged = (!view.is_merged).then(|| MergedStacks::new(source.heap, source.costs));
     for (heading, by) in lists {
         if by == Measure::Temporary && !source.heap.has_temporary() {
             continue;
         }
-        let list = if view.is_merged { sites_text(view, style, by) } else { stacks_text(view, style, by) };
+        let list = match &merged {
+            None => sites_text(view, style, by),
+            Some(merged) => stacks_text(view, style, merged, by),
+        };
         if let Some(list) = list {
             out.push_str(&format!("\n{heading}\n{list}"));
         }
@@ -421,9 +426,9 @@ fn sites_text(view: &NativeView<'_>, style: &Style, by: Measure) -> Option<Strin
 }
 
 /// The stacks that cost most, line by line.
-fn stacks_text(view: &NativeView<'_>, style: &Style, by: Measure) -> Option<String> {
+fn stacks_text(view: &NativeView<'_>, style: &Style, merged: &MergedStacks, by: Measure) -> Option<String> {
     let source = &view.source;
-    let (stacks, all) = merged_stacks(source.heap, source.costs, by, view.most);
+    let (stacks, all) = merged.top(by, view.most);
     if all == 0 {
         return None;
     }

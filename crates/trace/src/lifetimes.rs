@@ -75,6 +75,9 @@ pub struct ReallocChain {
 pub(crate) struct LifetimeCounts {
     /// Blocks that did not see a tick: most of them, so they have a place of their own.
     short: Vec<u64>,
+    /// Of the others, keys that were counted lately, and how often since they are here. Most counts go to a few keys, and
+    /// these are found without a search.
+    recent: Recent,
     /// The others by info and bucket, in as few bytes as possible: the map is most of a reader's memory that is not
     /// events, and what is small is found fast.
     longer: FxHashMap<u32, u32>,
@@ -105,17 +108,22 @@ impl LifetimeCounts {
         match Lifetimes::bucket(ns) {
             0 => self.count_short(info),
             bucket if info < NARROW_INFOS => {
-                let count = self.longer.entry(info << 6 | u32::from(bucket - 1)).or_insert(0);
-                *count += 1;
-                if *count == u32::MAX {
-                    *self.wide.entry((info, bucket)).or_insert(0) += u64::from(std::mem::take(count));
+                let key = info << 6 | u32::from(bucket - 1);
+                let slot = &mut self.recent.0[Recent::slot(key)];
+                if slot.0 != key || slot.1 == u32::MAX {
+                    let (before, count) = std::mem::replace(slot, (key, 0));
+                    add(&mut self.longer, &mut self.wide, before, count);
                 }
+                slot.1 += 1;
             }
             bucket => *self.wide.entry((info, bucket)).or_insert(0) += 1,
         }
     }
 
-    pub(crate) fn finish(self) -> Lifetimes {
+    pub(crate) fn finish(mut self) -> Lifetimes {
+        for &(key, count) in self.recent.0.iter() {
+            add(&mut self.longer, &mut self.wide, key, count);
+        }
         let mut wide = self.wide;
         let mut longer: Vec<(u32, u8, u64)> = Vec::with_capacity(self.longer.len() + wide.len());
         for (key, blocks) in self.longer {
@@ -141,6 +149,36 @@ impl LifetimeCounts {
         }
         columns.first.push(columns.bucket.len() as u32);
         columns
+    }
+}
+
+/// Adds to the count of a key of info and bucket.
+fn add(longer: &mut FxHashMap<u32, u32>, wide: &mut FxHashMap<(u32, u8), u64>, key: u32, more: u32) {
+    if more == 0 {
+        return;
+    }
+    let count = longer.entry(key).or_insert(0);
+    match count.checked_add(more) {
+        Some(sum) => *count = sum,
+        None => *wide.entry((key >> 6, (key & 63) as u8 + 1)).or_insert(0) += u64::from(more),
+    }
+}
+
+/// Keys and counts, a place for each key that it shares with others.
+struct Recent(Box<[(u32, u32); Recent::SLOTS]>);
+
+impl Recent {
+    const SLOTS: usize = 1 << 11;
+
+    #[inline]
+    fn slot(key: u32) -> usize {
+        (key.wrapping_mul(0x9E37_79B9) >> (32 - 11)) as usize
+    }
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Recent(Box::new([(0, 0); Self::SLOTS]))
     }
 }
 
@@ -239,6 +277,25 @@ mod tests {
         assert_eq!(rows(2), [(0, 1), (3, 2), (10, 1), (64, 1)]);
         assert_eq!(rows(3), []);
         assert_eq!(rows(u32::MAX), []);
+    }
+
+    #[test]
+    fn counts_of_many_are_those_of_a_map() {
+        let (mut counts, mut expected) = (LifetimeCounts::default(), std::collections::BTreeMap::new());
+        let infos = 5_000;
+        counts.resize(infos);
+        let mut random = 1u64;
+        for _ in 0..200_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (info, ns) = ((random >> 40) as usize % infos, 1 << (random >> 33 & 7));
+            counts.count(info as u32, ns);
+            *expected.entry((info, Lifetimes::bucket(ns))).or_insert(0) += 1;
+        }
+        let lifetimes = counts.finish();
+        let rows = (0..infos).flat_map(|info| {
+            lifetimes.of(InfoIdx(info as u32)).map(move |(bucket, blocks)| ((info, bucket), blocks))
+        });
+        assert_eq!(rows.collect::<std::collections::BTreeMap<_, _>>(), expected);
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub struct Header {
     pub clock_start: AtomicU64,
     /// `CLOCK_MONOTONIC` at the same moment, in nanoseconds.
     pub monotonic_start: AtomicU64,
+    /// Who need not look at the clock, and the time for its events, see [`lease`].
+    pub lease: AtomicU64,
 
     /// Chunks that were in use and are free again: a stack through [`Descriptor::next`]. The low half is a chunk's
     /// number plus one, the high half counts changes, so that a stale head is noticed.
@@ -228,6 +230,41 @@ pub mod clock {
     pub const MONOTONIC: u32 = 2;
 }
 
+/// A thread that need not look at the clock: the only one that recorded lately. Where nobody else records, events need no
+/// time to be put in order, and to the reader a few milliseconds are the same moment; but to look at the clock is a tenth
+/// of a record's cost or more.
+///
+/// The collector gives the lease when it looks, with the time. Any other thread that records takes it back before it does
+/// so. What it then does to a block the first thread knows of before it sees that block, and so finds the lease gone; but
+/// for the moment in which a lease is given, and events that are late in this way are told by their addresses.
+pub mod lease {
+    /// Nobody has it.
+    pub const NONE: u64 = 0;
+    /// A mark that is no thread's.
+    pub const NO_MARK: u64 = HOLDER + 1;
+
+    /// Bits that tell who has the lease: those that records leave out of times.
+    const HOLDER: u64 = (1 << crate::record::TICK) - 1;
+
+    /// A thread's mark; [`NO_MARK`] if its number is too large to have a lease.
+    #[inline]
+    pub const fn mark(thread: u32) -> u64 {
+        if (thread as u64) < HOLDER { thread as u64 + 1 } else { NO_MARK }
+    }
+
+    /// A lease of the thread with this mark, given at this time of the clock.
+    #[inline]
+    pub const fn new(time: u64, mark: u64) -> u64 {
+        if mark == NO_MARK { NONE } else { time & !HOLDER | mark }
+    }
+
+    /// The time of an event of the thread with this mark, if it has the lease.
+    #[inline(always)]
+    pub const fn time(lease: u64, mark: u64) -> Option<u64> {
+        if lease & HOLDER == mark { Some(lease & !HOLDER) } else { None }
+    }
+}
+
 /// What the recorder could not do.
 pub mod trouble {
     /// The kernel has no `MADV_WIPEONFORK` (Linux 4.14), by which a forked child knows what it is.
@@ -257,3 +294,25 @@ pub const fn filter_slot(address: u64) -> usize {
 const _: () = assert!(size_of::<Header>() <= DESCRIPTORS_AT);
 const _: () = assert!(FILTER == 1 << 15);
 const _: () = assert!(record::STACK_HEAD + 8 * MAX_FRAMES + 2048 <= CHUNK - CHUNK_FULL);
+
+#[cfg(test)]
+mod tests {
+    use super::lease;
+
+    #[test]
+    fn a_lease_is_its_holders_alone() {
+        for (thread, time) in [(0, 0x1234_5678_9abc_def0), (5, 64), (62, u64::MAX)] {
+            let word = lease::new(time, lease::mark(thread));
+            assert_eq!(lease::time(word, lease::mark(thread)), Some(time & !63));
+            for other in (0..200).filter(|other| *other != thread) {
+                assert_eq!(lease::time(word, lease::mark(other)), None);
+            }
+        }
+        // A thread that can't have one has none, whoever has.
+        let none = lease::new(640, lease::mark(63));
+        assert_eq!(none, lease::NONE);
+        for thread in 0..200 {
+            assert_eq!(lease::time(none, lease::mark(thread)), None);
+        }
+    }
+}

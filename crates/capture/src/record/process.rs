@@ -21,6 +21,7 @@ use super::output::Output;
 use super::places::{Module, Places};
 use super::ring::Ring;
 use super::stream::{Event, Note, Stream};
+use twinheap_wire::lease;
 
 /// Nanoseconds by which a thread's events may run ahead of another's: they go to the file in runs of one thread, since
 /// each change of thread costs room and time there. What is matched by address stays right.
@@ -41,6 +42,8 @@ pub(super) struct Recording<W: Write> {
     streams: Vec<Stream>,
     number_of: FxHashMap<u32, usize>,
     sorter: Sorter<W>,
+    /// The stream of the only thread that recorded lately.
+    lease: Option<usize>,
     /// What the look at the process's memory gave, if there was one.
     leaks: Option<Result<LostByAddress, String>>,
 }
@@ -115,6 +118,7 @@ impl<W: Write> Recording<W> {
             clock,
             streams: Vec::new(),
             number_of: FxHashMap::default(),
+            lease: None,
             leaks: None,
             sorter: Sorter {
                 places: Places::default(),
@@ -149,9 +153,11 @@ impl<W: Write> Recording<W> {
                 heads.push(Reverse((time, at)));
             }
         }
+        let mut only = None;
         while let Some(Reverse((_, at))) = heads.pop() {
             let next = heads.peek().map_or(u64::MAX, |Reverse((time, _))| *time);
             let until = next.saturating_add(run).min(horizon);
+            only = if events == 0 || only == Some(at) { Some(at) } else { None };
             events += self.run(at, until);
             if let Some(time) = self.peek(at).filter(|time| *time <= horizon) {
                 heads.push(Reverse((time, at)));
@@ -160,7 +166,18 @@ impl<W: Write> Recording<W> {
         if !everything {
             self.sorter.blocks.forget_early(horizon.saturating_sub(self.clock.units(20 * SETTLE)));
         }
+        self.lease = if events > 0 { only } else { self.lease };
+        self.lease();
         events
+    }
+
+    /// Lets the only thread that records do so without a clock of its own until the next look.
+    fn lease(&mut self) {
+        let only = self.lease;
+        self.lease =
+            only.filter(|&only| (0..self.streams.len()).all(|at| at == only || self.peek(at).is_none()));
+        let mark = self.lease.map(|at| lease::mark(self.streams[at].number));
+        self.ring.lease(mark.map_or(lease::NONE, |mark| lease::new(self.clock.now(), mark)));
     }
 
     /// Memory of the process, as the kernel counts it.

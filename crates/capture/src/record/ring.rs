@@ -104,6 +104,11 @@ impl Ring {
         let _: rustix::io::Result<usize> = futex::wake(word, futex::Flags::empty(), 1);
     }
 
+    /// Gives or takes a [`lease`](twinheap_wire::lease).
+    pub(super) fn lease(&self, lease: u64) {
+        self.header().lease.store(lease, Ordering::Relaxed);
+    }
+
     /// Chunks that were ever in use.
     pub(super) fn used(&self) -> u32 {
         self.header().used.load(Ordering::Acquire).min(MAX_CHUNKS as u32)

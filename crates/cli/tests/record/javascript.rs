@@ -51,11 +51,17 @@ fn places_of_stack(stack: &Value) -> Vec<Place> {
 /// Records the script; every place that V8 sees is one that the recording has.
 #[track_caller]
 fn check(version: u32, options: &[&str]) {
-    let lab = Lab::new();
+    check_in(&Lab::new(), None, version, options);
+}
+
+/// As [`check`], of a Node that another program becomes.
+#[track_caller]
+fn check_in(lab: &Lab, starter: Option<&Path>, version: u32, options: &[&str]) {
     let file = lab.path("a.heaptrace");
     let script = script("frames.cjs");
     let node = node(version);
-    let mut command = vec![node.as_os_str()];
+    let mut command: Vec<_> = starter.into_iter().map(Path::as_os_str).collect();
+    command.push(node.as_os_str());
     command.extend(options.iter().map(std::ffi::OsStr::new));
     command.push(script.as_os_str());
     let ran = run(&mut lab.recorder(&["--js-names=frames"], &file, &command));
@@ -130,4 +136,11 @@ fn a_function_is_never_taken_for_one_that_was_in_its_place() {
     check_churn(18, &[]);
     check_churn(22, &["--always-sparkplug"]);
     check_churn(26, &[]);
+}
+
+#[test]
+fn a_filter_of_system_calls_ends_nobody_and_hides_nothing() {
+    let lab = Lab::new();
+    let starter = lab.build("filtered.c", &[]);
+    check_in(&lab, Some(&starter), 22, &[]);
 }

@@ -25,6 +25,27 @@ fn five_hundred_threads_record_at_once() {
 }
 
 #[test]
+fn idle_threads_take_nobody_s_room() {
+    let lab = Lab::new();
+    let program = lab.build("idle.c", &[]);
+    let (_, summary) = lab.record(&[], &[&program]);
+    assert_eq!(summary.by("made_by_idle"), costs(700, 700 * 24));
+    assert_eq!(summary.by("made_by_busy"), costs(400_000, 0));
+}
+
+#[test]
+fn threads_that_come_and_go_leave_nothing() {
+    let lab = Lab::new();
+    let program = lab.build("comes_and_goes.c", &[]);
+    let (ran, summary) = lab.record(&[], &[&program]);
+    assert_eq!(summary.by("made_by_guest"), costs(5_100, 0));
+    let kilobytes: Vec<u64> = ran.stdout.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let [few, many] = kilobytes[..] else { panic!("{ran:?}") };
+    // One that has not quite ended when the next one comes may need a place of its own.
+    assert!(many <= few + few / 4, "{few} kB, {many} kB");
+}
+
+#[test]
 fn destructors_of_thread_local_objects_are_recorded() {
     let lab = Lab::new();
     let program = lab.build("thread_local.cpp", &[]);
