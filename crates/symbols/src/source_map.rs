@@ -17,7 +17,7 @@ pub fn mapping_url(script: &[u8]) -> Option<&str> {
         return None;
     }
     let rest = &script[at + MARK.len()..];
-    let end = rest.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(rest.len());
+    let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
     let url = std::str::from_utf8(&rest[..end]).ok()?;
     Some(url.strip_suffix("*/").unwrap_or(url)).filter(|url| !url.is_empty())
 }
