@@ -5,7 +5,7 @@
 //! (`DIR/srv/app/dist/server.js`, `DIR/app/dist/server.js`, …).
 //! Nothing is fetched, and only files are read: the names come from a file that may be anybody's.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 256 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct SourceMaps {
     root: Option<PathBuf>,
-    maps: Mutex<HashMap<String, Option<Arc<Mapped>>>>,
+    maps: Mutex<BTreeMap<String, Option<Arc<Mapped>>>>,
 }
 
 /// A script with its map.

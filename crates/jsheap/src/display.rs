@@ -87,7 +87,14 @@ fn script_name(heap: &Heap, closure: NodeIdx) -> Option<StringId> {
     let shared = follow(closure, "shared")?;
     // The field was called `script_or_debug_info` up to Node 22.
     let script = follow(shared, "script").or_else(|| follow(shared, "script_or_debug_info"))?;
-    let name = follow(script, "name")?;
+    let mut name = follow(script, "name")?;
+    // A snapshot has no text of a slice. Node.js cuts paths out of addresses: the whole says where the script is, too.
+    if snapshot.node_type(name) == NodeType::SLICED_STRING
+        && let Some(whole) = follow(name, "parent")
+        && snapshot.raw_name_text(whole).as_bytes().starts_with(b"file://")
+    {
+        name = whole;
+    }
     snapshot.node_type(name).is_string().then(|| snapshot.raw_name(name))
 }
 
