@@ -3,8 +3,9 @@
 // a loopback socket, which then writes its own heap snapshot. The model is a beacon node: merkle
 // trees that share most of their nodes, a fork choice, caches, peers, subscriptions, histories.
 //
-//   node --max-old-space-size=MB heaps.cjs --requests N [--chain LENGTH] --out FILE.heapsnapshot
+//   node --max-old-space-size=MB heaps.cjs --requests N [--chain LENGTH] [--ladder] --out FILE.heapsnapshot
 //
+// `--ladder` also writes FILE.1.heapsnapshot and FILE.2.heapsnapshot, two and one hundredths of the requests earlier.
 // The file grows by about the same number of bytes with each request (some 20 kB). `--chain` adds a
 // singly linked list, which some dominator algorithms take badly. Randomness is seeded: two runs
 // with the same arguments build the same state. Object ids and what the engine itself allocates
@@ -354,20 +355,32 @@ async function post(agent, port, slot) {
 
 async function main() {
   const {values} = parseArgs({
-    options: {requests: {type: 'string'}, chain: {type: 'string', default: '0'}, out: {type: 'string'}},
+    options: {
+      requests: {type: 'string'},
+      chain: {type: 'string', default: '0'},
+      ladder: {type: 'boolean', default: false},
+      out: {type: 'string'},
+    },
   });
   const [requests, chainLength] = [Number(values.requests), Number(values.chain)];
   if (!Number.isSafeInteger(requests) || !Number.isSafeInteger(chainLength) || !values.out) {
-    throw new Error('usage: heaps.cjs --requests N [--chain LENGTH] --out FILE');
+    throw new Error('usage: heaps.cjs --requests N [--chain LENGTH] [--ladder] --out FILE');
   }
   const beacon = new BeaconServer(chainLength);
   const server = http.createServer((request, response) => beacon.handle(request, response));
+  // A snapshot takes longer than idle connections are kept.
+  server.keepAliveTimeout = 0;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const agent = new http.Agent({keepAlive: true, maxSockets: 4});
-  for (let slot = 1; slot <= requests; slot++) await post(agent, server.address().port, slot);
-  // The snapshot is taken with the server listening and its sockets open, as in production.
+  const rungs = values.ladder ? [2, 1].map((before) => requests - Math.ceil((requests * before) / 100)) : [];
+  // The snapshots are taken with the server listening and its sockets open, as in production.
   globalThis.beacon = beacon;
+  for (let slot = 1; slot <= requests; slot++) {
+    await post(agent, server.address().port, slot);
+    const rung = rungs.indexOf(slot);
+    if (rung >= 0) v8.writeHeapSnapshot(values.out.replace(/[^.]*$/, `${rung + 1}.$&`));
+  }
   v8.writeHeapSnapshot(values.out);
   process.exit(0);
 }

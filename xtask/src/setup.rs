@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: what the tests need beyond Rust and Node, all of it inside the repository.
 //!
-//! Nothing global changes: tools land in `target/tools`, npm packages in `node_modules` of `tests/oracle`, `tests/soak`
-//! and `ui`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
+//! Nothing global changes: tools land in `target/tools`, npm packages in `node_modules` of `tests/oracle`, `tests/soak`,
+//! `tests/gallery/real` and `ui`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
 //! installation leaves out.
 //! The system packages that are asked for are heaptrack and valgrind, whose numbers and readers the native tests use, and
 //! the compilers and tools that make programs for those tests, and Chromium, in which the web page is tested.
@@ -40,9 +40,11 @@ pub(crate) const TYPOS: Tool =
 pub(crate) fn run() -> Result<()> {
     toolchain_components()?;
     peers()?;
-    npm_packages(&root().join("tests/oracle"))?;
-    npm_packages(&root().join("tests/soak"))?;
-    npm_packages(&root().join("ui"))?;
+    for folder in
+        ["tests/oracle", "tests/soak", "tests/gallery/real/faulty", "tests/gallery/real/fixed", "ui"]
+    {
+        npm_packages(&root().join(folder))?;
+    }
     for tool in [&CARGO_DENY, &TYPOS] {
         if tool.find().is_none() {
             tool.install()?;

@@ -55,6 +55,9 @@ pub(crate) struct Global {
     /// Threads to use, 1 or 2; the result is the same
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) threads: Option<u8>,
+    /// Where the program's scripts, source maps and sources are on this machine, if the snapshot is from another
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) source_root: Option<PathBuf>,
     /// Write the times of the passes to this file
     #[arg(long, global = true, hide = true, value_name = "FILE")]
     pub(crate) timings: Option<PathBuf>,

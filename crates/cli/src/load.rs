@@ -1,6 +1,7 @@
 //! From a path to an analysed heap.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use twinheap_jsheap::{Heap, Resources};
@@ -17,6 +18,7 @@ use crate::failure::{DAMAGED, Failure};
 use crate::input::{Input, STDIN_NAME};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::source_maps::SourceMaps;
 
 /// What a file turned out to be.
 pub(crate) enum Loaded {
@@ -112,7 +114,8 @@ impl Loaded {
 pub(crate) fn load_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<Loaded> {
     Ok(match parse_any(path, global, progress)? {
         Parsed::Snapshot(snapshot, notes) => {
-            let heap = Heap::new(*snapshot, resources(global, progress));
+            let mut heap = Heap::new(*snapshot, resources(global, progress));
+            heap.set_sources(Arc::new(SourceMaps::new(global.source_root.clone())));
             Loaded::Heap(Box::new(LoadedHeap { heap, notes }))
         }
         Parsed::Sampling(profile, notes) => Loaded::Sampling(profile, notes),

@@ -15,6 +15,7 @@ mod memory;
 mod output;
 mod progress;
 mod sink;
+mod source_maps;
 mod verbs;
 
 use std::process::ExitCode;

@@ -12,6 +12,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "leaks/source_maps.rs"]
+mod source_maps;
+
 /// A service with a map that only grows, one whose listeners a package keeps, a cache with a limit and a table that
 /// was filled once. It writes three dumps of itself.
 const PROGRAM: &str = r"'use strict';

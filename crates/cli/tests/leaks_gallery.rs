@@ -15,6 +15,9 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "leaks_gallery/real.rs"]
+mod real;
+
 /// Snapshots that a program writes: `1.heapsnapshot` and so on.
 const RUNGS: usize = 4;
 
@@ -109,15 +112,19 @@ fn check(node: &str) {
 fn judge(node: &str, program: &Program) -> Answer {
     let folder = tempfile::tempdir().expect("a folder");
     run(Command::new(node_binary(node)).arg(&program.path).arg(folder.path()));
-    let files = (1..=RUNGS).map(|rung| folder.path().join(format!("{rung}.heapsnapshot")));
+    answer(program, &leaks(folder.path()))
+}
+
+/// What is said of the snapshots in a folder.
+fn leaks(folder: &Path) -> Value {
+    let files = (1..=RUNGS).map(|rung| folder.join(format!("{rung}.heapsnapshot")));
     let output = run(Command::new(env!("CARGO_BIN_EXE_twinheap")).arg("leaks").args(files).arg("--json"));
     let document: Value = serde_json::from_slice(&output).expect("one JSON document");
     assert_eq!(document["kind"], "js-leaks");
-    answer(program, &document)
+    document
 }
 
 fn answer(program: &Program, document: &Value) -> Answer {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let verdict = text(&document["verdict"]);
     let nothing = Value::Null;
     let first = document["suspects"].get(0).unwrap_or(&nothing);
@@ -171,10 +178,20 @@ fn fault(path: &Path) -> Fault {
         at.unwrap_or_else(|| panic!("{}: no line `{mark}`", path.display())) as u64 + 1
     };
     let lines = line_of("// fault {")..=line_of("// } fault");
-    let expect = source.lines().find_map(|line| line.strip_prefix("// expect: ")).expect("what is expected");
-    let expect: Value = serde_json::from_str(expect).expect("JSON");
+    let expect = expectation(path);
     let text = |name: &str| expect[name].as_str().map(str::to_owned);
     Fault { lines, detector: text("detector"), evidence: text("evidence") }
+}
+
+/// What a program says of itself: `// expect: {…}`.
+fn expectation(path: &Path) -> Value {
+    let source = fs::read_to_string(path).expect("a program");
+    let expect = source.lines().find_map(|line| line.strip_prefix("// expect: ")).expect("what is expected");
+    serde_json::from_str(expect).expect("JSON")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn gallery() -> PathBuf {

@@ -9,6 +9,7 @@ use crate::heap::Heap;
 use crate::names::Known;
 use crate::ropes::Ropes;
 use crate::shapes::Shapes;
+use crate::sources::Compiled;
 
 /// Longest name of a plain object, in UTF-16 units.
 const MOST_OF_OBJECT: usize = 100;
@@ -16,14 +17,16 @@ const MOST_OF_OBJECT: usize = 100;
 /// A place in the source. Lines and columns count from 1, as editors do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceLocation {
-    /// The script's name or URL; `None` if the snapshot does not tell.
-    pub script: Option<StringId>,
+    /// Path or URL of the script, or of the source it was made of; `None` if the snapshot does not tell.
+    pub script: Option<String>,
     /// V8's number of the script.
     pub script_id: u32,
     /// Line, from 1.
     pub line: u32,
     /// Column, from 1.
     pub column: u32,
+    /// The place in the script that ran, if that was made of this source.
+    pub compiled: Option<Compiled>,
 }
 
 /// Scripts of a snapshot by V8's number, found through its functions.
@@ -56,12 +59,25 @@ impl Scripts {
     /// Where a function, or the class of an object, stands in the source.
     pub fn locate(&self, heap: &Heap, node: NodeIdx) -> Option<SourceLocation> {
         let location = heap.snapshot.location(node)?;
-        Some(SourceLocation {
-            script: self.name(location.script_id),
-            script_id: location.script_id,
-            line: location.line.saturating_add(1),
-            column: location.column.saturating_add(1),
-        })
+        Some(self.at(heap, (location.script_id, location.line, location.column)))
+    }
+
+    /// The place in the source of a script id and a line and column that count from 0.
+    pub fn at(&self, heap: &Heap, (script_id, line, column): (u32, u32, u32)) -> SourceLocation {
+        let script =
+            self.name(script_id).map(|name| heap.snapshot.strings.get(name).to_string_lossy().into_owned());
+        let (line, column) = (line.saturating_add(1), column.saturating_add(1));
+        let sources = heap.sources.as_ref().zip(script.as_deref());
+        match sources.and_then(|(sources, script)| sources.original(script, line, column, "")) {
+            Some(original) => SourceLocation {
+                compiled: script.map(|script| Compiled { script, line, column }),
+                script: Some(original.script),
+                script_id,
+                line: original.line,
+                column: original.column,
+            },
+            None => SourceLocation { script, script_id, line, column, compiled: None },
+        }
     }
 }
 
@@ -72,7 +88,14 @@ fn script_name(heap: &Heap, closure: NodeIdx) -> Option<StringId> {
     let shared = follow(closure, "shared")?;
     // The field was called `script_or_debug_info` up to Node 22.
     let script = follow(shared, "script").or_else(|| follow(shared, "script_or_debug_info"))?;
-    let name = follow(script, "name")?;
+    let mut name = follow(script, "name")?;
+    // A snapshot has no text of a slice. Node.js cuts paths out of addresses: the whole says where the script is, too.
+    if snapshot.node_type(name) == NodeType::SLICED_STRING
+        && let Some(whole) = follow(name, "parent")
+        && snapshot.raw_name_text(whole).as_bytes().starts_with(b"file://")
+    {
+        name = whole;
+    }
     snapshot.node_type(name).is_string().then(|| snapshot.raw_name(name))
 }
 

@@ -1,6 +1,6 @@
 //! A snapshot with everything DevTools computes when it loads one.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use twinheap_graph::DominatorTree;
 use twinheap_snapshot::{Join, NodeIdx, Snapshot, WideColumn, sequential};
@@ -14,6 +14,7 @@ use crate::names::Names;
 use crate::ownership::shallow_sizes;
 use crate::ropes::Ropes;
 use crate::shapes::Shapes;
+use crate::sources::Sources;
 use crate::statistics::{self, Statistics};
 
 /// Is told of the passes as they happen, possibly from two threads.
@@ -76,6 +77,7 @@ pub struct Heap {
     pub(crate) kinds: Statistics,
     pub(crate) ropes: OnceLock<Ropes>,
     pub(crate) shapes: OnceLock<Shapes>,
+    pub(crate) sources: Option<Arc<dyn Sources>>,
 }
 
 /// The results of the passes that don't need the dominators.
@@ -88,6 +90,11 @@ struct Labels {
 }
 
 impl Heap {
+    /// Lends what knows where the program's code was written: places in scripts become places in their sources.
+    pub fn set_sources(&mut self, sources: Arc<dyn Sources>) {
+        self.sources = Some(sources);
+    }
+
     /// Analyses a snapshot: flags, shallow sizes, dominators, retained sizes, distances, classes.
     pub fn new(snapshot: Snapshot, resources: Resources<'_>) -> Heap {
         let Resources { join, watch } = resources;
@@ -150,6 +157,7 @@ impl Heap {
             kinds,
             ropes: OnceLock::new(),
             shapes: OnceLock::new(),
+            sources: None,
         }
     }
 

@@ -15,6 +15,7 @@
 use twinheap_snapshot::NodeIdx;
 
 use crate::retainers::Step;
+use crate::sources::Compiled;
 
 mod advice;
 mod census;
@@ -148,7 +149,7 @@ impl LocationRole {
 /// The line to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Path or URL of the script, as the program knows it.
+    /// Path or URL of the script, as the program knows it, or of the source it was made of.
     pub script: String,
     /// Line, from 1. A snapshot knows where functions and classes begin, not their single lines.
     pub line: u32,
@@ -158,6 +159,8 @@ pub struct Location {
     pub function: Option<String>,
     /// What it has to do with the leak.
     pub role: LocationRole,
+    /// The place in the script that ran, if that was made of this source.
+    pub compiled: Option<Compiled>,
 }
 
 /// How much an [`Evidence`] says by itself, without another dump.

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_report_says_verdict_numbers_evidence_and_what_next() {
         let brief = Brief {
-            headline: "Leak: Session pile up in Store.items.".to_owned(),
+            headline: "Leak: Session piles up in Store.items.".to_owned(),
             verdict: "leak",
             confidence: "high",
             numbers: vec![BriefNumber {
@@ -240,7 +240,7 @@ mod tests {
             warnings: vec!["cut short".to_owned()],
         };
         let expected = format!(
-            "## Leak: Session pile up in Store.items.\n\nVerdict: **leak**, confidence high.\n\n| | |\n| --- | --- |\n\
+            "## Leak: Session piles up in Store.items.\n\nVerdict: **leak**, confidence high.\n\n| | |\n| --- | --- |\n\
              | heap | 1.0 MB → 2.0 MB |\n\n### Session in Store.items\n\n- look at `server.js:20:14`\n\
              - 500 are younger than the last dump\n- signature `0123456789abcdef`\n\n```text\n(root) @1\n └ store\n```\n\n\
              Give it a limit.\n\n### Next\n\n```sh\ntwinheap object b.heapsnapshot 15\n```\n\n\

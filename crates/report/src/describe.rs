@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use twinheap_jsheap::{Heap, Scripts};
+use twinheap_jsheap::{Compiled, Heap, Scripts, SourceLocation};
 use twinheap_snapshot::{EdgeIdx, NodeIdx, Wtf8};
 
 use crate::names::{clean, json, json_bytes};
@@ -17,12 +17,31 @@ pub struct Describer<'a> {
 /// A place in the source.
 #[derive(Serialize)]
 pub(crate) struct LocationJson {
-    script: Option<Box<RawValue>>,
+    script: Option<String>,
     script_id: u32,
     /// From 1.
     line: u32,
     /// From 1.
     column: u32,
+    /// Where that is in the script that ran; absent if the place is in that script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compiled: Option<CompiledJson>,
+}
+
+/// A place in a script that was made of other sources.
+#[derive(Serialize)]
+pub(crate) struct CompiledJson {
+    script: String,
+    /// From 1.
+    line: u32,
+    /// From 1.
+    column: u32,
+}
+
+impl From<Compiled> for CompiledJson {
+    fn from(Compiled { script, line, column }: Compiled) -> Self {
+        CompiledJson { script, line, column }
+    }
 }
 
 /// A node.
@@ -79,10 +98,11 @@ impl<'a> Describer<'a> {
     pub(crate) fn location_json(&self, node: NodeIdx) -> Option<LocationJson> {
         let location = self.scripts.locate(self.heap, node)?;
         Some(LocationJson {
-            script: location.script.map(|id| json(self.heap.snapshot.strings.get(id))),
+            script: location.script,
             script_id: location.script_id,
             line: location.line,
             column: location.column,
+            compiled: location.compiled.map(CompiledJson::from),
         })
     }
 
@@ -114,12 +134,7 @@ impl<'a> Describer<'a> {
 
     /// `script:line:column` of a function or an object's class.
     pub(crate) fn place(&self, node: NodeIdx) -> Option<String> {
-        let location = self.scripts.locate(self.heap, node)?;
-        let script = match location.script {
-            Some(id) => clean(&self.heap.snapshot.strings.get(id).to_string_lossy(), 80),
-            None => format!("(script {})", location.script_id),
-        };
-        Some(format!("{script}:{}:{}", location.line, location.column))
+        self.scripts.locate(self.heap, node).map(|location| place_words(&location))
     }
 
     /// Where a function, or the constructor of an object's class, stands: `script:line:column`.
@@ -129,9 +144,8 @@ impl<'a> Describer<'a> {
 
     /// Where a class's constructor stands, from the class's script id and its 0-based line and column.
     pub(crate) fn class_place(&self, location: (u32, u32, u32)) -> Option<String> {
-        let (script, line, column) = location;
-        let name = self.heap.snapshot.strings.get(self.scripts.name(script)?).to_string_lossy();
-        Some(format!("{}:{}:{}", clean(&name, 80), u64::from(line) + 1, u64::from(column) + 1))
+        let place = self.scripts.at(self.heap, location);
+        place.script.is_some().then(|| place_words(&place))
     }
 
     /// `.name`, `[0]`, or the name in angle brackets for links that JavaScript can't see.
@@ -147,6 +161,15 @@ impl<'a> Describer<'a> {
             _ => format!("<{text}>"),
         }
     }
+}
+
+/// `script:line:column`.
+fn place_words(location: &SourceLocation) -> String {
+    let script = match &location.script {
+        Some(script) => clean(script, 80),
+        None => format!("(script {})", location.script_id),
+    };
+    format!("{script}:{}:{}", location.line, location.column)
 }
 
 /// A distance as DevTools prints it: a dash where it says nothing.

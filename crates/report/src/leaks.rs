@@ -8,7 +8,7 @@ use twinheap_jsheap::leaks::{Confidence, Findings, Location, Outcome, Pattern, S
 
 pub use self::brief::{leaks_brief, leaks_picture};
 use self::outcomes::{OutcomeJson, outcomes_json, outcomes_text};
-use crate::describe::Describer;
+use crate::describe::{CompiledJson, Describer};
 use crate::names::clean;
 use crate::paths::{NoPath, StepJson, path_text, steps_json};
 use crate::{SCHEMA_VERSION, Style};
@@ -79,6 +79,9 @@ struct LocationJson<'a> {
     column: u32,
     function: Option<&'a str>,
     role: &'static str,
+    /// Where that is in the script that ran; absent if the place is in that script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compiled: Option<CompiledJson>,
 }
 
 #[derive(Serialize)]
@@ -121,6 +124,7 @@ fn suspect_json<'a>(describer: &Describer<'_>, suspect: &'a Suspect) -> SuspectJ
             column: location.column,
             function: location.function.as_deref(),
             role: location.role.word(),
+            compiled: location.compiled.clone().map(CompiledJson::from),
         }),
         package: suspect.package.as_deref(),
         count: &suspect.count,
@@ -268,5 +272,14 @@ fn location_words(location: &Location, package: Option<&str>) -> String {
         "owner" => "its owner, the class",
         _ => "code that reaches it:",
     };
-    format!("{}:{}:{}  ({what}{name}{package})", clean(&location.script, 200), location.line, location.column)
+    let compiled = location.compiled.as_ref().map(|compiled| {
+        format!("; it ran as {}:{}:{}", clean(&compiled.script, 200), compiled.line, compiled.column)
+    });
+    format!(
+        "{}:{}:{}  ({what}{name}{package}{})",
+        clean(&location.script, 200),
+        location.line,
+        location.column,
+        compiled.unwrap_or_default()
+    )
 }

@@ -3,6 +3,7 @@
 //! Native code: a [`Symbolizer`] knows the process's [`Module`]s, finds their files and debug files, makes sure that
 //! they are the ones the process had, and asks DWARF and the symbol tables. Code that V8 made: a [`JitMap`] reads the
 //! map that V8 writes for `perf`, and a [`JsName`] takes one of its names apart. Frames of JavaScript: [`v8`].
+//! Scripts that were compiled from something else: [`source_map`].
 //!
 //! The crate opens no file. It asks its caller's [`Files`] for the bytes of a path, and keeps them in a [`Store`].
 //! A file that is missing, damaged or of another build is no error but a [`Problem`]: its functions have no names then,
@@ -22,6 +23,7 @@ mod js_name;
 mod module;
 mod npm;
 mod problem;
+pub mod source_map;
 mod symbolizer;
 mod symtab;
 pub mod v8;

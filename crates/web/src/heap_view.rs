@@ -237,9 +237,7 @@ impl HeapView {
     pub(crate) fn location(&self, node: NodeIdx) -> Option<LocationJson> {
         let location = self.scripts.locate(&self.heap, node)?;
         Some(LocationJson {
-            script: location
-                .script
-                .map(|id| self.heap.snapshot.strings.get(id).to_string_lossy().into_owned()),
+            script: location.script,
             script_id: location.script_id,
             line: location.line,
             column: location.column,

@@ -16,13 +16,13 @@ class Database {
     if (this.isReady) callback();
   }
 }
+// } fault
 const database = new Database();
 let statements = 0;
 
 function insert(row) {
   database.whenReady(() => row.values.push('inserted'));
 }
-// } fault
 
 ladder(() => {
   for (let i = 0; i < 250; i++) insert({ values: [`row ${++statements}`] });

@@ -18,6 +18,7 @@ class Counter {
     this.hashMap[hash].value++;
   }
 }
+// } fault
 
 class RequestMetrics {
   constructor() {
@@ -28,7 +29,6 @@ class RequestMetrics {
     this.total.inc({ method, route, user });
   }
 }
-// } fault
 
 const metrics = new RequestMetrics();
 let users = 0;

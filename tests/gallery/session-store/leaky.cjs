@@ -4,7 +4,6 @@
 
 const ladder = require('../ladder.cjs');
 
-// fault {
 class Session {
   constructor(id) {
     this.id = id;
@@ -13,6 +12,7 @@ class Session {
   }
 }
 
+// fault {
 class SessionStore {
   constructor() {
     this.sessions = Object.create(null);

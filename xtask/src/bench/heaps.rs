@@ -137,7 +137,7 @@ impl Spec {
 }
 
 /// Removes the files of earlier generators: they are large.
-fn remove_older(slug: &str) -> Result<()> {
+pub(super) fn remove_older(slug: &str) -> Result<()> {
     for entry in fs::read_dir(work_dir())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -151,7 +151,7 @@ fn remove_older(slug: &str) -> Result<()> {
 }
 
 /// FNV-1a: names cache files, guards nothing.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))

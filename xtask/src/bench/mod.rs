@@ -1,4 +1,4 @@
-//! `cargo xtask bench js`: twinheap beside its peers, on snapshots of a real Node program; and [`native`].
+//! `cargo xtask bench js`: twinheap beside its peers, on snapshots of a real Node program; and [`leaks`], [`native`].
 //!
 //! Nothing here asserts a time. The command measures, compares the answers and writes BENCHMARKS.md; people read
 //! it. Sizes are in bytes and times in seconds unless a name says otherwise.
@@ -6,6 +6,7 @@
 mod agree;
 mod document;
 mod heaps;
+mod leaks;
 mod limit;
 mod machine;
 mod measure;
@@ -39,6 +40,8 @@ const SLOW_S: f64 = 120.0;
 pub(crate) enum Bench {
     /// JS heap snapshots: file to class table, against the DevTools engine, memlab and v8-heap-parser.
     Js(JsArgs),
+    /// The verdict over three snapshots, against the time to load them.
+    Leaks(leaks::LeaksArgs),
     /// The native heap: recording and reading, against heaptrack.
     Native(native::NativeArgs),
 }
@@ -98,6 +101,7 @@ struct Row {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Js(args) => js(args),
+        Bench::Leaks(args) => leaks::run(args),
         Bench::Native(args) => native::run(args),
     }
 }
@@ -123,7 +127,7 @@ fn js(args: &JsArgs) -> Result<()> {
     let path = if whole { root().join("BENCHMARKS.md") } else { work_dir().join("partial.md") };
     // What another command wrote into the document stays.
     let old = fs::read_to_string(&path).unwrap_or_default();
-    let others = [native::HEADING, soak::document::HEADING, soak::recording::HEADING]
+    let others = [leaks::HEADING, native::HEADING, soak::document::HEADING, soak::recording::HEADING]
         .map(|heading| section_of(&old, heading).trim_end());
     let text = others
         .into_iter()

@@ -4,6 +4,8 @@
 //! (the names of properties and outer variables the function uses) and its feedback (the hidden classes it met), and
 //! the chain of contexts it can see. Together they tell which function fills a collection.
 
+use std::cell::OnceCell;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, StringId};
 
@@ -68,6 +70,8 @@ pub(crate) struct Code<'a> {
     context_names: FxHashSet<u32>,
     /// Closures of Node.js itself.
     pub(crate) runtime: FxHashSet<u32>,
+    /// Code of the functions that closures are made of.
+    living: OnceCell<FxHashSet<NodeIdx>>,
 }
 
 impl<'a> Code<'a> {
@@ -95,7 +99,7 @@ impl<'a> Code<'a> {
             })
             .map(|(id, _)| id as u32)
             .collect();
-        Code { heap, scripts, origins, context_names, runtime }
+        Code { heap, scripts, origins, context_names, runtime, living: OnceCell::new() }
     }
 
     /// A script's name.
@@ -142,6 +146,15 @@ impl<'a> Code<'a> {
         at
     }
 
+    fn living(&self) -> &FxHashSet<NodeIdx> {
+        self.living.get_or_init(|| {
+            let snapshot = &self.heap.snapshot;
+            let nodes = snapshot.locations().iter().map(|location| NodeIdx(location.node));
+            let closures = nodes.filter(|&node| snapshot.node_type(node) == NodeType::CLOSURE);
+            closures.filter_map(|closure| self.follow(closure, "shared")).collect()
+        })
+    }
+
     /// The program's functions, one for each place in the source, with the contexts of some of their closures.
     pub(crate) fn functions(&self) -> Vec<Function> {
         let snapshot = &self.heap.snapshot;
@@ -170,7 +183,8 @@ impl<'a> Code<'a> {
         functions
     }
 
-    /// What a function mentions.
+    /// What a function mentions, with what the functions inside it mention of which no closure is left: they ran while
+    /// it did, and can't be found by themselves.
     pub(crate) fn mentions(&self, function: &Function) -> Mentions {
         let snapshot = &self.heap.snapshot;
         let mut mentions = Mentions::default();
@@ -184,6 +198,7 @@ impl<'a> Code<'a> {
         if let Some(cell) = self.follow(function.closure, "feedback_cell")
             && let Some(vector) = self.follow(cell, "value")
         {
+            mentions.ran_often = snapshot.raw_name_text(vector) == "system / FeedbackVector";
             for edge in snapshot.edges(vector) {
                 let to = snapshot.edge_to(edge);
                 // Hidden classes are weakly held: they are what the function met, not what it keeps.
@@ -204,8 +219,21 @@ impl<'a> Code<'a> {
                 let is_other_function = snapshot.edge_name(edge).is_some_and(|name| {
                     matches!(snapshot.strings.get(name).as_bytes(), b"map" | b"shared" | b"dependent_code")
                 });
-                // An inner function is another one, and has names of its own.
-                if is_other_function || self.follow(to, "name_or_scope_info").is_some() {
+                if is_other_function {
+                    continue;
+                }
+                if self.follow(to, "name_or_scope_info").is_some() {
+                    // An inner function with closures is another one, and has names of its own.
+                    if !self.living().contains(&to) {
+                        let data =
+                            ["function_data", "trusted_function_data"].map(|field| self.follow(to, field));
+                        work.extend(
+                            data.into_iter()
+                                .flatten()
+                                .filter(|&data| seen.insert(data))
+                                .map(|data| (data, 0)),
+                        );
+                    }
                     continue;
                 }
                 if depth < MOST_DEPTH
@@ -261,6 +289,8 @@ pub(crate) struct Function {
 pub(crate) struct Mentions {
     pub(crate) names: FxHashSet<StringId>,
     pub(crate) shapes: FxHashSet<NodeIdx>,
+    /// True if V8 noted what the function meets, which it begins after some calls or turns of a loop.
+    pub(crate) ran_often: bool,
 }
 
 #[cfg(test)]

@@ -58,6 +58,11 @@ pub(crate) fn names_cause(name: &str) -> bool {
     rank(name) < rank(slices::BUFFERS)
 }
 
+/// True for a detector whose notes are questions: it can't know whether what it sees is a mistake.
+pub(crate) fn asks(name: &str) -> bool {
+    name == slices::BUFFERS || name == contexts::NAME
+}
+
 /// Adds what it finds.
 pub type Detector = fn(&Scene<'_>, &mut Vec<Evidence>);
 

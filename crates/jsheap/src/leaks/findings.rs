@@ -199,6 +199,8 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
     let dominates = |above: NodeIdx, below: NodeIdx| scene.heap.dominators.dominates(above.0, below.0);
     let mut merged: Vec<Draft> = Vec::new();
     for draft in drafts {
+        let step = scene.steps.of(draft.example);
+        let same_objects = |other: &Draft| step != NO_STEP && scene.steps.of(other.example) == step;
         let home = merged.iter_mut().find(|other| {
             let same_place = other.place.node == draft.place.node && !(other.swells ^ draft.swells);
             // Inside one of the objects that pile up there.
@@ -207,17 +209,18 @@ fn merge(scene: &Scene<'_>, mut drafts: Vec<Draft>) -> Vec<Draft> {
                 && other.place.node != draft.place.node
                 && is_in_step(scene, other.example, draft.place.node);
             // The same objects, though a detector may say more of where they are.
-            let step = scene.steps.of(draft.example);
-            let same_objects = step != NO_STEP && scene.steps.of(other.example) == step;
-            same_place || same_objects || is_inside
+            same_place || same_objects(other) || is_inside
         });
         match home {
             Some(home) => {
                 let is_news = draft.detector != "growth" || draft.place.node == home.place.node;
                 // Who names a cause goes before who describes.
                 let is_closer = detectors::rank(draft.detector) < detectors::rank(home.detector);
-                // What describes a smaller part of it is a remark, not the matter.
-                let is_matter = detectors::names_cause(draft.detector) || draft.weight() >= home.weight() / 2;
+                // What describes a smaller part of it is a remark, not the matter, and a question about what the
+                // objects hold does not say why there are more and more of them.
+                let is_question = draft.verdict == Verdict::None && detectors::asks(draft.detector);
+                let describes = draft.weight() >= home.weight() / 2 && (same_objects(home) || !is_question);
+                let is_matter = detectors::names_cause(draft.detector) || describes;
                 if is_news && is_closer && is_matter {
                     home.detector = draft.detector;
                     home.function = draft.function.or(home.function);

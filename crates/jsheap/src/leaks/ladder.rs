@@ -143,9 +143,20 @@ impl Climb<'_> {
         let steps = &self.scene.steps;
         let row = &steps.rows[step as usize];
         let is_list = row.folded * 2 > row.objects;
-        let (mut holder, mut edge) = self.scene.holder(row.example)?;
-        // In a list, up to where it begins: its first object may hang on its owner by another name.
-        while is_list && (steps.of(holder) == step || steps.label(steps.of(holder)) == steps.label(step)) {
+        let mut first = row.example;
+        if is_list {
+            // Up to where it begins, though other objects may stand between its own.
+            let mut at = first;
+            while let Some((above, _)) = self.scene.holder(at) {
+                at = above;
+                if steps.of(at) == step {
+                    first = at;
+                }
+            }
+        }
+        let (mut holder, mut edge) = self.scene.holder(first)?;
+        // Its first object may hang on its owner by another name.
+        while is_list && steps.label(steps.of(holder)) == steps.label(step) {
             (holder, edge) = self.scene.holder(holder)?;
         }
         let holding = if is_list { Holding::Chain } else { Holding::Entries };

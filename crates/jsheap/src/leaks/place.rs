@@ -8,7 +8,7 @@
 use rustc_hash::FxHashSet;
 use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, StringId};
 
-use crate::leaks::code::{Function, Mentions, Origin};
+use crate::leaks::code::{Function, Mentions, Origin, package_of};
 use crate::leaks::naming::is_part;
 use crate::leaks::scene::Scene;
 use crate::leaks::{Accumulation, AccumulationKind, Location, LocationRole};
@@ -32,14 +32,23 @@ pub(crate) fn locate(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) 
     let is_surely_stored =
         place.kind != AccumulationKind::Listeners && stored.as_ref().is_some_and(|(score, _)| *score >= SURE);
     let stored = stored.map(|(_, location)| location);
-    let own = || of_program(scene, example);
-    let found = if is_surely_stored { stored.clone() } else { own() };
+    let found = if is_surely_stored { stored.clone() } else { own(scene, example, place) };
     found
         .or_else(|| if is_value { None } else { inside(scene, example) })
         .or(stored)
         .or_else(|| owner_class(scene, place.node))
         .or_else(|| function_on_the_way(scene, place.node))
         .or_else(|| if is_value { inside(scene, example) } else { None })
+}
+
+/// The function or class of the objects themselves. A class of a package says little if others keep its instances: the
+/// entries of a cache are made by a list.
+fn own(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Option<Location> {
+    let own = of_program(scene, example)?;
+    let package = package_of(&own.script);
+    let is_instance = own.role == LocationRole::Class && package.is_some();
+    let owner = if is_instance { owner_class(scene, place.node) } else { None };
+    Some(owner.filter(|owner| package_of(&owner.script) != package).unwrap_or(own))
 }
 
 /// True for what a program makes without a class: the code that put it there says more than what is in it.
@@ -144,23 +153,24 @@ struct Clues {
 fn best_function(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Option<(u32, Location)> {
     let clues = clues(scene, example, place);
     let fillers = fillers(scene, place);
-    let mut best: Option<(u32, usize, &Function)> = None;
+    let mut best: Option<(bool, u32, usize, &Function)> = None;
     for (function, mentions) in scene.functions() {
         let score = score(scene, function, mentions, &clues, &fillers);
         if score == 0 {
             continue;
         }
-        // Of equals, the one that mentions less does less else.
-        let candidate = (score, mentions.names.len(), function);
-        let is_better = best.is_none_or(|(top, names, other)| {
-            (score, std::cmp::Reverse(candidate.1), std::cmp::Reverse(function.place))
-                > (top, std::cmp::Reverse(names), std::cmp::Reverse(other.place))
+        // What filled the place with many objects ran more than a few times. Of equals, the one that mentions less
+        // does less else.
+        let (often, names) = (mentions.ran_often, mentions.names.len());
+        let is_better = best.is_none_or(|(top_often, top, top_names, other)| {
+            (often, score, std::cmp::Reverse(names), std::cmp::Reverse(function.place))
+                > (top_often, top, std::cmp::Reverse(top_names), std::cmp::Reverse(other.place))
         });
         if is_better {
-            best = Some(candidate);
+            best = Some((often, score, names, function));
         }
     }
-    let (score, _, function) = best?;
+    let (_, score, _, function) = best?;
     let role = if score >= MAKES { LocationRole::Maker } else { LocationRole::User };
     Some((score, scene.location(function.closure, role)?))
 }
@@ -228,6 +238,16 @@ fn clues(scene: &Scene<'_>, example: NodeIdx, place: &Accumulation) -> Clues {
         }
         if scene.is_context(at) {
             clues.context = Some(at);
+            break;
+        }
+        // A place that hangs on a function, as a value of a WeakMap whose key it is, is that function's: what holds
+        // the function does not matter.
+        if clues.way.is_empty()
+            && !clues.scripts.is_empty()
+            && snapshot.node_type(at) == NodeType::CLOSURE
+            && let Some(context) = scene.internal(at, "context")
+        {
+            clues.context = Some(context);
             break;
         }
         let Some((holder, edge)) = scene.holder(at) else { break };

@@ -11,6 +11,7 @@ use crate::leaks::steps::Steps;
 use crate::leaks::ways::Ways;
 use crate::leaks::{Location, LocationRole};
 use crate::retainers::Step;
+use crate::sources::Compiled;
 
 /// A heap, its code, and a good path to each object.
 pub struct Scene<'a> {
@@ -71,12 +72,19 @@ impl<'a> Scene<'a> {
         let place = snapshot.location(node)?;
         let script = self.code.script_text(place.script_id)?;
         let name = snapshot.raw_name_text(node).to_string_lossy().into_owned();
-        Some(Location {
-            script,
-            line: place.line.saturating_add(1),
-            column: place.column.saturating_add(1),
-            function: Some(name).filter(|name| !name.is_empty()),
-            role,
+        let (line, column) = (place.line.saturating_add(1), place.column.saturating_add(1));
+        let sources = self.heap.sources.as_ref();
+        let function = |name: String| Some(name).filter(|name| !name.is_empty());
+        Some(match sources.and_then(|sources| sources.original(&script, line, column, &name)) {
+            Some(original) => Location {
+                script: original.script,
+                line: original.line,
+                column: original.column,
+                function: original.function.or_else(|| function(name)),
+                role,
+                compiled: Some(Compiled { script, line, column }),
+            },
+            None => Location { script, line, column, function: function(name), role, compiled: None },
         })
     }
 

@@ -8,7 +8,12 @@ use crate::leaks::{Accumulation, Location};
 /// Sixteen hexadecimal digits of a hash over: what kind of place it is and what it is called, the class that piles
 /// up, and the file. No ids, no lines, no folders outside of the package, no names that are data.
 pub(crate) fn signature(place: &Accumulation, class: &str, location: Option<&Location>) -> String {
-    let script = location.map(|location| relative(&location.script)).unwrap_or_default();
+    // Of what ran, which does not depend on the source maps that are at hand.
+    let script = |location: &'_ Location| match &location.compiled {
+        Some(compiled) => relative(&compiled.script),
+        None => relative(&location.script),
+    };
+    let script = location.map(script).unwrap_or_default();
     let name: Vec<&str> =
         place.name.split('.').map(|part| if is_key(part.as_bytes()) { "*" } else { part }).collect();
     let text = format!("{}\n{}\n{class}\n{script}", place.kind.word(), name.join("."));
@@ -47,7 +52,7 @@ mod tests {
 
     fn at(script: &str, line: u32) -> Option<Location> {
         let script = script.to_owned();
-        Some(Location { script, line, column: 1, function: None, role: LocationRole::Class })
+        Some(Location { script, line, column: 1, function: None, role: LocationRole::Class, compiled: None })
     }
 
     #[test]
