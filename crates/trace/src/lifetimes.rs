@@ -272,7 +272,7 @@ mod tests {
         [1, 1, 1].into_iter().for_each(|ns| counts.count(0, ns));
         let lifetimes = counts.finish();
         let rows = |info| lifetimes.of(InfoIdx(info)).collect::<Vec<_>>();
-        assert_eq!(rows(0), [(0, 1), (1, u64::from(u32::MAX) + 2)]);
+        assert_eq!(rows(0), [(0, 1), (1, u64::from(u32::MAX) + 3)]);
         assert_eq!(rows(1), []);
         assert_eq!(rows(2), [(0, 1), (3, 2), (10, 1), (64, 1)]);
         assert_eq!(rows(3), []);
