@@ -109,7 +109,7 @@ fn describe(scene: &Scene<'_>, place: &Accumulation, node: NodeIdx, members: usi
         ),
         (_, false) => (
             format!("{head}; what seems to take something out is {}", list(&empties)),
-            format!("See why that does not happen, or not often enough: {}", list(&empties)),
+            format!("See why what takes things out does not run, or not often enough: {}", list(&empties)),
         ),
     }
 }
