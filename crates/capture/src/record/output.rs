@@ -69,6 +69,11 @@ impl<W: Write> Output<W> {
         Output { writer, allocations: 0, held, thread: ThreadNo(0), pending: None }
     }
 
+    /// Whether it matters to a millisecond how long a block lived.
+    pub(super) fn is_culling(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// The time of the events that follow.
     pub(super) fn tick(&mut self, ns: u64, blocks: &mut Blocks) {
         match &mut self.held {
