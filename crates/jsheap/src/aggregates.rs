@@ -97,8 +97,19 @@ pub fn instances(heap: &Heap, class: ClassId, filter: Option<&BitSet>) -> Vec<No
         .filter(|&node| heap.class_of(node) == class && heap.shallow_size(node) > 0)
         .filter(|&node| filter.is_none_or(|f| f.contains(node.index())))
         .collect();
-    nodes.sort_by_key(|&node| (std::cmp::Reverse(heap.retained_size(node)), heap.snapshot.id(node)));
+    largest_first(heap, &mut nodes);
     nodes
+}
+
+/// Sorts nodes as all lists have them: largest retained size first, then by id.
+pub fn largest_first(heap: &Heap, nodes: &mut [NodeIdx]) {
+    // A node's size and id lie far apart: they are looked up once, not at each comparison.
+    let key = |&node: &NodeIdx| (std::cmp::Reverse(heap.retained_size(node)), heap.snapshot.id(node), node);
+    let mut keyed: Vec<_> = nodes.iter().map(key).collect();
+    keyed.sort_unstable();
+    for (place, (_, _, node)) in nodes.iter_mut().zip(keyed) {
+        *place = node;
+    }
 }
 
 /// The classes of two tables by their keys, for a comparison.

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use twinheap_snapshot::NodeIdx;
 
+use crate::aggregates::largest_first;
 use crate::classes::ClassId;
 use crate::heap::Heap;
 
@@ -22,7 +23,7 @@ pub struct DominatedClass {
 /// The nodes right below `node` in the dominator tree, largest retained size first, then by id.
 pub fn dominated(heap: &Heap, node: NodeIdx) -> Vec<NodeIdx> {
     let mut nodes: Vec<NodeIdx> = heap.dominators.children(node.0).map(NodeIdx).collect();
-    nodes.sort_by_key(|&n| (std::cmp::Reverse(heap.retained_size(n)), heap.snapshot.id(n)));
+    largest_first(heap, &mut nodes);
     nodes
 }
 

@@ -38,7 +38,7 @@ mod texts;
 mod tiles;
 mod timeline;
 
-pub use aggregates::{ClassRow, class_rows, instances};
+pub use aggregates::{ClassRow, class_rows, instances, largest_first};
 pub use classes::{Class, ClassId, ClassTable};
 pub use diff::{Diff, DiffRow, diff};
 pub use display::{Scripts, SourceLocation};

@@ -1,12 +1,11 @@
 //! An analysed snapshot with what the page asks for again and again.
 
-use std::cmp::Reverse;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use twinheap_jsheap::{
     ClassId, ClassRow, Diff, Filter, Heap, MergedStep, NodeSet, PathTree, Paths, Scripts, StringGroup, Watch,
-    Work, class_rows, diff, duplicate_strings, filtered, instances, merged_paths,
+    Work, class_rows, diff, duplicate_strings, filtered, instances, largest_first, merged_paths,
 };
 use twinheap_report::Tile;
 use twinheap_snapshot::{NodeIdx, Wtf8};
@@ -91,8 +90,7 @@ impl Grouped {
             *at += 1;
         }
         for class in starts.windows(2) {
-            nodes[class[0] as usize..class[1] as usize]
-                .sort_by_cached_key(|&node| (Reverse(heap.retained_size(node)), heap.snapshot.id(node)));
+            largest_first(heap, &mut nodes[class[0] as usize..class[1] as usize]);
         }
         Grouped { nodes, starts }
     }

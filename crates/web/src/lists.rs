@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use twinheap_jsheap::{ClassId, Link, children, dominated, instances, retainers};
+use twinheap_jsheap::{ClassId, Link, children, dominated, instances, largest_first, retainers};
 use twinheap_snapshot::{EdgeIdx, NodeIdx};
 
 use crate::answer::Failure;
@@ -136,7 +136,7 @@ fn search(view: &HeapView, text: &str) -> Vec<NodeIdx> {
             }
         }
     });
-    nodes.sort_unstable_by_key(|&node| (Reverse(heap.retained_size(node)), heap.snapshot.id(node)));
+    largest_first(heap, &mut nodes);
     nodes
 }
 

@@ -61,6 +61,23 @@ export function useSettled<T>(value: T, milliseconds: number): T {
   return settled;
 }
 
+/** As `useSettled`, but what changes after it stood still for so long is there at once: only a burst has to end. */
+export function useSettledAfterFirst<T>(value: T, milliseconds: number): T {
+  const [settled, setSettled] = useState(value);
+  const changed = useRef(-Infinity);
+  useEffect(() => {
+    const since = performance.now() - changed.current;
+    changed.current = performance.now();
+    if (since >= milliseconds) {
+      setSettled(value);
+      return;
+    }
+    const timer = setTimeout(() => setSettled(value), milliseconds);
+    return () => clearTimeout(timer);
+  }, [value, milliseconds]);
+  return settled;
+}
+
 /** The size of an element. */
 export function useSize(): [(element: HTMLElement | null) => void, { width: number; height: number }] {
   const [measured, setMeasured] = useState({ width: 0, height: 0 });

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { type FileState, type NodeRow, type ObjectDetail, address } from "../lib/api";
 import { count, distance, nodeLabel, place, size, visible } from "../lib/format";
 import { adjust, linkTo, step, useRoute, withParts } from "../lib/route";
-import { useAnswer, useSettled } from "../lib/use";
+import { useAnswer, useSettledAfterFirst } from "../lib/use";
 import { NodeTree } from "./nodes";
 import { Bytes, Failed, NodeLabel, edgeText } from "./Words";
 
@@ -18,7 +18,7 @@ const TABS = [
 export function Inspector({ file, whole }: { file: FileState; whole: number }) {
   const route = useRoute();
   // A key that is held down goes through many objects.
-  const id = useSettled(route["id"], 90);
+  const id = useSettledAfterFirst(route["id"], 90);
   const tab = TABS.find(([name]) => name === route["pane"])?.[0] ?? "retainers";
   const detail = useAnswer<ObjectDetail>(id ? address(`files/${file.id}/object`, { id }) : null);
   if (!id) {
