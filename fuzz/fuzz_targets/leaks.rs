@@ -6,8 +6,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use twinheap_fuzz::parse;
-use twinheap_jsheap::leaks::{Findings, Ladder, Scene, Verdict, compare};
+use twinheap_jsheap::leaks::{Findings, Ladder, Verdict, compare};
 use twinheap_jsheap::{Heap, Resources};
+use twinheap_snapshot::sequential;
 
 /// Names that the search knows, so that nonsense gets into every branch of it.
 #[rustfmt::skip]
@@ -175,11 +176,11 @@ fn check(findings: &Findings, heap: &Heap, dumps: usize) {
 fuzz_target!(|ladders: Ladders| {
     let texts = [0, 1].map(|dump| file(&ladders.recipes, dump));
     let (Some(older), Some(newer)) = (heap(&texts[0]), heap(&texts[1])) else { return };
-    let alone = Ladder::new().finish(&Scene::new(&newer));
+    let alone = Ladder::new().finish(&newer, &sequential);
     check(&alone, &newer, 1);
     let mut ladder = Ladder::new();
-    ladder.add(&Scene::new(&older));
-    let both = ladder.finish(&Scene::new(&newer));
+    ladder.add(&older, &sequential);
+    let both = ladder.finish(&newer, &sequential);
     check(&both, &newer, 2);
     let _outcomes = compare(&alone, &both);
 });

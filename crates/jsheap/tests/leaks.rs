@@ -6,7 +6,8 @@ mod drawing;
 
 use drawing::{ARRAY, CLOSURE, CODE, CONTEXT, Drawing, HIDDEN, INTERNAL, OBJECT, PROPERTY, STRING};
 use twinheap_jsheap::Heap;
-use twinheap_jsheap::leaks::{AccumulationKind, Confidence, Findings, Ladder, Pattern, Scene, Verdict};
+use twinheap_jsheap::leaks::{AccumulationKind, Confidence, Findings, Ladder, Pattern, Verdict};
+use twinheap_snapshot::sequential;
 
 /// Judges dumps of one process, oldest first.
 fn judge(dumps: &[Drawing]) -> Findings {
@@ -14,9 +15,9 @@ fn judge(dumps: &[Drawing]) -> Findings {
     let (last, earlier) = heaps.split_last().expect("a dump");
     let mut ladder = Ladder::new();
     for heap in earlier {
-        ladder.add(&Scene::new(heap));
+        ladder.add(heap, &sequential);
     }
-    ladder.finish(&Scene::new(last))
+    ladder.finish(last, &sequential)
 }
 
 /// A server with a store of sessions, each with a cart and a name. `sessions` are numbers, from which the ids come.

@@ -5,7 +5,7 @@ mod native;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use twinheap_jsheap::leaks::{Findings, Known, Ladder, Scene, Verdict, compare};
+use twinheap_jsheap::leaks::{Findings, Known, Ladder, Verdict, compare};
 use twinheap_jsheap::{Heap, Work};
 use twinheap_report::{
     Describer, LeaksView, NativeLeaksView, leaks_json, leaks_text, native_leaks_json, native_leaks_text,
@@ -14,7 +14,7 @@ use twinheap_report::{
 use crate::args::Global;
 use crate::args::native::SelectArgs;
 use crate::failure::{DAMAGED, FOUND, Failure};
-use crate::load::{Loaded, LoadedHeap, load, load_any};
+use crate::load::{Loaded, LoadedHeap, load, load_any, resources};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::verbs::native::Query;
@@ -194,18 +194,19 @@ pub(crate) fn climb(
 ) -> anyhow::Result<Climbed> {
     let mut notes = LadderNotes { files: Vec::new(), warnings: Vec::new(), is_damaged: false };
     let mut ladder = Ladder::new();
+    let join = resources(global, progress).join;
     let mut newest = first;
     for file in others {
         notes.add(&newest);
         each(&newest.heap);
-        progress.pass("paths and sums", work(&newest), || ladder.add(&Scene::new(&newest.heap)));
+        progress.pass("paths and sums", work(&newest), || ladder.add(&newest.heap, join));
         // One heap goes before the next comes.
         drop(newest);
         newest = load(file, global, progress)?;
     }
     notes.add(&newest);
     each(&newest.heap);
-    let findings = progress.pass("verdict", work(&newest), || ladder.finish(&Scene::new(&newest.heap)));
+    let findings = progress.pass("verdict", work(&newest), || ladder.finish(&newest.heap, join));
     Ok(Climbed { findings, newest, notes })
 }
 

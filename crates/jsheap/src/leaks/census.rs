@@ -3,7 +3,6 @@
 use rustc_hash::FxHashMap;
 
 use crate::ids::IdSet;
-use crate::leaks::detectors;
 use crate::leaks::scene::Scene;
 
 /// Sums of one step. Sizes are bytes.
@@ -31,7 +30,8 @@ pub(crate) struct Census {
 }
 
 impl Census {
-    pub(crate) fn new(scene: &Scene<'_>) -> Census {
+    /// Adds up; `ids` are the heap's, or none if there is no other dump.
+    pub(crate) fn new(scene: &Scene<'_>, ids: IdSet) -> Census {
         let heap = scene.heap;
         let mut steps: FxHashMap<u64, Sums> = FxHashMap::default();
         steps.reserve(scene.steps.rows.len());
@@ -43,10 +43,8 @@ impl Census {
             sums.below = sums.below.saturating_add(row.below);
         }
         let mut evidence: FxHashMap<String, Sums> = FxHashMap::default();
-        let mut found = Vec::new();
-        detectors::ALL.iter().for_each(|detect| detect(scene, &mut found));
-        for one in found {
-            let sums = evidence.entry(one.key).or_default();
+        for one in scene.evidence() {
+            let sums = evidence.entry(one.key.clone()).or_default();
             sums.objects += one.count;
             sums.shallow_size = sums.shallow_size.saturating_add(one.shallow_size);
             sums.retained_size = sums.retained_size.saturating_add(one.retained_size);
@@ -54,7 +52,7 @@ impl Census {
         Census {
             total_size: heap.total_size(),
             v8_layout: heap.snapshot.producer.v8_layout,
-            ids: IdSet::new(heap),
+            ids,
             max_id: heap.snapshot.max_js_object_id(),
             steps,
             evidence,

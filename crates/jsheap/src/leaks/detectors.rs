@@ -26,6 +26,8 @@ mod terminal;
 mod timers;
 mod weak_references;
 
+pub(crate) use duplicates::Doubles;
+
 /// Names of the detectors, those that name a cause before those that describe what is there.
 const RANKS: &[&str] = &[
     abort_signals::NAME,

@@ -132,10 +132,8 @@ impl Draft {
 
 /// Suspects out of what the detectors find in the newest heap, with the series of earlier findings of the same key.
 pub(crate) fn draft_evidence(scene: &Scene<'_>, earlier: &[Census]) -> Vec<Draft> {
-    let mut found = Vec::new();
-    detectors::ALL.iter().for_each(|detect| detect(scene, &mut found));
     let mut drafts = Vec::new();
-    for one in found {
+    for one in scene.evidence() {
         let now = Sums {
             objects: one.count,
             shallow_size: one.shallow_size,
@@ -161,9 +159,9 @@ pub(crate) fn draft_evidence(scene: &Scene<'_>, earlier: &[Census]) -> Vec<Draft
             // What does not grow is no leak, and a note accuses nobody.
             _ => (Verdict::None, Confidence::Low),
         };
-        draft.evidence.push(one.words);
+        draft.evidence.push(one.words.clone());
         draft.function = one.function;
-        draft.advice = Some(one.advice);
+        draft.advice = Some(one.advice.clone());
         drafts.push(draft);
     }
     drafts

@@ -1,9 +1,11 @@
 //! Several dumps, oldest first: what grows from dump to dump, and what it grows in.
 
-use twinheap_snapshot::{EdgeIdx, NodeIdx, NodeType};
+use twinheap_snapshot::{EdgeIdx, Join, NodeIdx, NodeType};
 
-use crate::ids::IdEvidence;
+use crate::heap::Heap;
+use crate::ids::{IdEvidence, IdSet};
 use crate::leaks::census::{Ages, Census, Sums, ages};
+use crate::leaks::detectors::Doubles;
 use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
 use crate::leaks::naming::{Holding, owner};
 use crate::leaks::scene::Scene;
@@ -31,14 +33,17 @@ impl Ladder {
         Ladder::default()
     }
 
-    /// Adds a dump that is not the newest. Its heap can go afterwards.
-    pub fn add(&mut self, scene: &Scene<'_>) {
-        self.earlier.push(Census::new(scene));
+    /// Adds a dump that is not the newest. Its heap can go afterwards. `join` lends a second thread.
+    pub fn add(&mut self, heap: &Heap, join: &Join<'_>) {
+        let (scene, ids) = look(heap, true, join);
+        self.earlier.push(Census::new(&scene, ids));
     }
 
-    /// Judges the ladder with its newest dump; without earlier ones, that dump alone.
-    pub fn finish(self, newest: &Scene<'_>) -> Findings {
-        let now = Census::new(newest);
+    /// Judges the ladder with its newest dump; without earlier ones, that dump alone. `join` lends a second thread.
+    pub fn finish(self, newest: &Heap, join: &Join<'_>) -> Findings {
+        let (scene, ids) = look(newest, !self.earlier.is_empty(), join);
+        let newest = &scene;
+        let now = Census::new(newest, ids);
         let mut findings = Findings::new(&self.earlier, &now);
         if self.earlier.is_empty() {
             let drafts = single::suspects(newest);
@@ -53,6 +58,20 @@ impl Ladder {
         conclude(newest, &mut findings, drafts);
         findings
     }
+}
+
+/// Finds the paths, and at the same time what needs no paths: texts that are there more than once, and the ids if
+/// `with_ids` says that there are other dumps.
+fn look<'a>(heap: &'a Heap, with_ids: bool, join: &Join<'_>) -> (Scene<'a>, IdSet) {
+    let (mut scene, mut doubles, mut ids) = (None, None, IdSet::default());
+    join(&mut || scene = Some(Scene::new(heap)), &mut || {
+        doubles = Some(Doubles::new(heap));
+        if with_ids {
+            ids = IdSet::new(heap);
+        }
+    });
+    let scene = scene.unwrap_or_else(|| Scene::new(heap));
+    (if let Some(doubles) = doubles { scene.with_doubles(doubles) } else { scene }, ids)
 }
 
 /// A group of growing steps with one owner.

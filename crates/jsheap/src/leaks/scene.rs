@@ -5,8 +5,10 @@ use std::cell::OnceCell;
 use twinheap_snapshot::{EdgeIdx, EdgeType, NodeIdx, NodeType};
 
 use crate::heap::Heap;
+use crate::leaks::Evidence;
 use crate::leaks::code::{Code, Function, Mentions, Origin};
 use crate::leaks::detectors::survey::Survey;
+use crate::leaks::detectors::{self, Doubles};
 use crate::leaks::steps::Steps;
 use crate::leaks::ways::Ways;
 use crate::leaks::{Location, LocationRole};
@@ -22,6 +24,8 @@ pub struct Scene<'a> {
     pub(crate) steps: Steps,
     functions: OnceCell<Vec<(Function, Mentions)>>,
     survey: OnceCell<Survey>,
+    doubles: OnceCell<Doubles>,
+    evidence: OnceCell<Vec<Evidence>>,
 }
 
 impl<'a> Scene<'a> {
@@ -30,7 +34,21 @@ impl<'a> Scene<'a> {
         let code = Code::new(heap);
         let ways = Ways::new(heap, &code);
         let steps = Steps::new(heap, &code, &ways);
-        Scene { heap, code, ways, steps, functions: OnceCell::new(), survey: OnceCell::new() }
+        Scene {
+            heap,
+            code,
+            ways,
+            steps,
+            functions: OnceCell::new(),
+            survey: OnceCell::new(),
+            doubles: OnceCell::new(),
+            evidence: OnceCell::new(),
+        }
+    }
+
+    /// The same with the texts that are there more than once, which another thread looked for.
+    pub(crate) fn with_doubles(self, doubles: Doubles) -> Scene<'a> {
+        Scene { doubles: doubles.into(), ..self }
     }
 
     /// A path to `node` from the root, through the program's own objects where there is one; empty if there is none.
@@ -91,6 +109,20 @@ impl<'a> Scene<'a> {
     /// Where the names stand that detectors begin with.
     pub(crate) fn survey(&self) -> &Survey {
         self.survey.get_or_init(|| Survey::new(self.heap))
+    }
+
+    /// Texts that are there more than once.
+    pub(crate) fn doubles(&self) -> &Doubles {
+        self.doubles.get_or_init(|| Doubles::new(self.heap))
+    }
+
+    /// What all detectors find.
+    pub fn evidence(&self) -> &[Evidence] {
+        self.evidence.get_or_init(|| {
+            let mut found = Vec::new();
+            detectors::ALL.iter().for_each(|detect| detect(self, &mut found));
+            found
+        })
     }
 
     /// The function that a bound function calls in the end; others are themselves.

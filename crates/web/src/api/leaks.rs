@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use serde::Serialize;
-use twinheap_jsheap::leaks::{Findings, Ladder, Location, Scene, Suspect};
+use twinheap_jsheap::leaks::{Findings, Ladder, Location, Suspect};
+use twinheap_snapshot::sequential;
 
 use super::{Answer, App, FilePath, OfHeap, Shared, work};
 use crate::answer::Failure;
@@ -74,13 +75,14 @@ fn ladder(app: &App, file: usize) -> Vec<usize> {
 
 fn findings(app: &App, view: &HeapView, files: &[usize]) -> Result<LeaksJson, Failure> {
     let mut ladder = Ladder::new();
+    // Others ask too: each question has one thread.
     let earlier = files.len().saturating_sub(1);
     for &id in &files[..earlier] {
         let before = OfHeap::get(app, id)?;
-        ladder.add(&Scene::new(&before.heap));
+        ladder.add(&before.heap, &sequential);
     }
     let Findings { verdict, confidence, suspects, total_size, comparable_ids, warnings } =
-        ladder.finish(&Scene::new(&view.heap));
+        ladder.finish(&view.heap, &sequential);
     Ok(LeaksJson {
         verdict: verdict.word(),
         confidence: confidence.word(),

@@ -5,8 +5,9 @@ use std::hash::Hasher;
 use twinheap_snapshot::{EdgeType, NodeIdx, NodeType};
 
 use super::findings::{Finding, bytes, common_holder};
+use crate::heap::Heap;
 use crate::leaks::{Evidence, Scene, Strength};
-use crate::texts::duplicate_strings;
+use crate::texts::{StringGroup, duplicate_strings};
 
 pub(crate) const STRINGS: &str = "duplicate-strings";
 pub(crate) const OBJECTS: &str = "duplicate-objects";
@@ -20,23 +21,35 @@ const MOST: usize = 10;
 /// Characters of a text that are shown.
 const SHOWN: usize = 40;
 
+/// Texts of which so many copies are there that it is worth to say it, most wasteful first.
+///
+/// All strings are looked at for it, and nothing but the heap is needed: so a second thread can do it.
+pub(crate) struct Doubles(Vec<StringGroup>);
+
+impl Doubles {
+    pub(crate) fn new(heap: &Heap) -> Doubles {
+        let mut groups = duplicate_strings(heap);
+        // A text in pieces begins like each of its pieces: these are no copies.
+        let is_piece =
+            |node: NodeIdx| heap.snapshot.node_type(heap.dominator(node)) == NodeType::CONCATENATED_STRING;
+        for group in &mut groups {
+            let before = group.nodes.len();
+            group.nodes.retain(|&node| !is_piece(node));
+            if group.nodes.len() < before {
+                let size = group.nodes.iter().skip(1).map(|&node| heap.shallow_size(node));
+                group.wasted = size.fold(0, u64::saturating_add);
+            }
+        }
+        groups.retain(|group| group.wasted >= WORTH && group.nodes.len() >= MANY);
+        groups.sort_by(|a, b| b.wasted.cmp(&a.wasted).then_with(|| a.text.cmp(&b.text)));
+        groups.truncate(MOST);
+        Doubles(groups)
+    }
+}
+
 pub(crate) fn strings(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
     let heap = scene.heap;
-    let mut groups = duplicate_strings(heap);
-    // A text in pieces begins like each of its pieces: these are no copies.
-    let is_piece =
-        |node: NodeIdx| heap.snapshot.node_type(heap.dominator(node)) == NodeType::CONCATENATED_STRING;
-    for group in &mut groups {
-        let before = group.nodes.len();
-        group.nodes.retain(|&node| !is_piece(node));
-        if group.nodes.len() < before {
-            let size = group.nodes.iter().skip(1).map(|&node| heap.shallow_size(node));
-            group.wasted = size.fold(0, u64::saturating_add);
-        }
-    }
-    groups.retain(|group| group.wasted >= WORTH && group.nodes.len() >= MANY);
-    groups.sort_by(|a, b| b.wasted.cmp(&a.wasted).then_with(|| a.text.cmp(&b.text)));
-    for group in groups.into_iter().take(MOST) {
+    for group in &scene.doubles().0 {
         let text = String::from_utf8_lossy(&group.text);
         let shown: String = text.chars().take(SHOWN).collect();
         let dots = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
@@ -60,7 +73,7 @@ pub(crate) fn strings(scene: &Scene<'_>, found: &mut Vec<Evidence>) {
                 } else {
                     Strength::Note
                 },
-                members: group.nodes,
+                members: group.nodes.clone(),
             }
             .evidence(scene),
         );
