@@ -149,11 +149,8 @@ fn loops(text: &mut String, shapes: &[Shape], args: &NativeArgs) {
 }
 
 fn throughput(rows: &[server::Row], recorder: Recorder) -> f64 {
-    let of = |recorder| {
-        let row = rows.iter().find(|row| row.recorder == recorder);
-        row.map_or(f64::NAN, server::Row::requests_per_s)
-    };
-    of(recorder) / of(Recorder::Nobody)
+    let row = rows.iter().find(|row| row.recorder == recorder);
+    row.map_or(f64::NAN, server::Row::throughput)
 }
 
 fn server_file_ratio(rows: &[server::Row]) -> f64 {
@@ -168,14 +165,15 @@ fn server(text: &mut String, rows: &[server::Row], args: &NativeArgs) {
     let _ = write!(
         text,
         "\n### A Node HTTP server\n\n\
-         `xtask/bench/server.cjs`: hashes, buffers, compression, JSON; 16 connections that ask without pause, {} s \
-         after a warm-up of 3 s, median of {} runs. The server, its clients and the recorder share the machine's \
-         processors. *Processor time* is that of the server for a request.\n\n\
+         `xtask/bench/server.cjs`: hashes, buffers, compression, JSON; 16 connections that ask without pause. The \
+         servers live at the same time and are loaded in turn, a quarter of a second each, {} times after a warm-up, with {} sets of \
+         servers; a share is the median of those with the unrecorded server in the same round. A server, its clients and the recorder share \
+         the machine's processors. *Processor time* is that of the server for a request.\n\n\
          | | requests/s | of those unrecorded | processor time a request | times that unrecorded | file, bytes a request | memory of the recorder, MB | of the server, MB |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-        args.seconds, args.runs
+        args.seconds * server::TURNS_A_SECOND,
+        args.runs
     );
-    let alone = rows.first().map_or(f64::NAN, server::Row::cpu_s);
     for row in rows {
         let is_alone = row.recorder == Recorder::Nobody;
         let file = row.file_bytes_per_request().map_or_else(|| "–".to_owned(), |bytes| format!("{bytes:.0}"));
@@ -185,9 +183,9 @@ fn server(text: &mut String, rows: &[server::Row], args: &NativeArgs) {
             "| {} | {:.0} | {:.1} % | {:.1} µs | {:.2} | {file} | {memory} | {:.0} |",
             row.recorder.label(),
             row.requests_per_s(),
-            100.0 * throughput(rows, row.recorder),
+            100.0 * row.throughput(),
             row.cpu_s() * 1e6,
-            row.cpu_s() / alone,
+            row.cpu_ratio(),
             row.server_bytes() / 1e6,
         );
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench native`: recording the native heap and reading the recording, beside heaptrack in the same run.
 //!
 //! All peers take turns within a repeat, so that a busy machine hits all of them. Times are the best of the repeats,
-//! throughput and memory the median.
+//! throughput and memory the median; servers are compared round by round.
 
 mod document;
 mod hammer;
@@ -31,7 +31,7 @@ pub(crate) struct NativeArgs {
     /// Calls of malloc of each thread; there are as many of free.
     #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
     pairs: u64,
-    /// Seconds of load on the server in each run.
+    /// Seconds of load on each server for each run, in turns of one.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Only these parts, separated by commas; writes no BENCHMARKS.md.

@@ -1,4 +1,8 @@
 //! A Node HTTP server under load: how many requests it answers while it is recorded.
+//!
+//! Processors of a virtual machine are at times twice as fast as at others. So the servers of all recorders live at the
+//! same time and are loaded in turn, a quarter of a second each, and a figure is compared with that of the unrecorded server in the
+//! same round.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -34,127 +38,233 @@ pub(super) const RECORDERS: [Recorder; 5] = [
 const CONNECTIONS: usize = 16;
 /// Load before the measurement: code gets compiled.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// Load on one server before the next one's turn, and what of it is measured.
+const TURN: Duration = Duration::from_millis(350);
+const MEASURED: Duration = Duration::from_millis(250);
+/// Measured turns in a second.
+pub(super) const TURNS_A_SECOND: u64 = 4;
+/// The most that is waited for a recorder that lags behind.
+const MOST_CALM: Duration = Duration::from_secs(3);
+/// Seconds of processor time in [`LOOK`] that are nothing.
+const CALM: f64 = 0.002;
 /// How often the memory of processes is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// One recorder's runs.
+/// One recorder's servers.
 pub(super) struct Row {
     pub(super) recorder: Recorder,
-    runs: Vec<ServerRun>,
+    turns: Vec<Turn>,
+    /// Turns of the server alone in the same rounds.
+    alone: Vec<Turn>,
+    /// Peaks of the recorder's own processes together, in bytes.
+    recorder_bytes: Vec<u64>,
+    /// Peaks of the server, in bytes.
+    server_bytes: Vec<u64>,
+    /// All requests that the last one answered.
+    requests: u64,
     pub(super) file: Option<PathBuf>,
 }
 
-struct ServerRun {
+/// A quarter of a second of load on one server.
+#[derive(Clone, Copy)]
+struct Turn {
     requests_per_s: f64,
     /// Processor time of the server for a request, in seconds.
     cpu_s: f64,
-    /// Peak of the recorder's own processes together, in bytes.
-    recorder_bytes: u64,
-    /// Peak of the server, in bytes.
-    server_bytes: u64,
-    requests: u64,
 }
 
 impl Row {
     pub(super) fn requests_per_s(&self) -> f64 {
-        median(self.runs.iter().map(|run| run.requests_per_s))
+        median(self.turns.iter().map(|turn| turn.requests_per_s))
     }
 
     pub(super) fn cpu_s(&self) -> f64 {
-        median(self.runs.iter().map(|run| run.cpu_s))
+        median(self.turns.iter().map(|turn| turn.cpu_s))
     }
 
     pub(super) fn recorder_bytes(&self) -> f64 {
-        median(self.runs.iter().map(|run| run.recorder_bytes as f64))
+        median(self.recorder_bytes.iter().map(|&bytes| bytes as f64))
     }
 
     pub(super) fn server_bytes(&self) -> f64 {
-        median(self.runs.iter().map(|run| run.server_bytes as f64))
+        median(self.server_bytes.iter().map(|&bytes| bytes as f64))
     }
 
-    /// Bytes of the last run's recording for each of its requests.
+    /// Requests in a second, of those of the server alone.
+    pub(super) fn throughput(&self) -> f64 {
+        self.beside_alone(|turn| turn.requests_per_s)
+    }
+
+    /// Processor time for a request, times that of the server alone.
+    pub(super) fn cpu_ratio(&self) -> f64 {
+        self.beside_alone(|turn| turn.cpu_s)
+    }
+
+    fn beside_alone(&self, figure: impl Fn(&Turn) -> f64) -> f64 {
+        median(self.turns.iter().zip(&self.alone).map(|(turn, alone)| figure(turn) / figure(alone)))
+    }
+
+    /// Bytes of the recording for each request.
     pub(super) fn file_bytes_per_request(&self) -> Option<f64> {
         let bytes = fs::metadata(self.file.as_ref()?).ok()?.len();
-        Some(bytes as f64 / self.runs.last()?.requests as f64)
+        Some(bytes as f64 / self.requests as f64)
     }
 }
 
 pub(super) fn measure(tools: &Tools, args: &NativeArgs) -> Result<Vec<Row>> {
-    let mut rows = Vec::from(RECORDERS.map(|recorder| Row { recorder, runs: Vec::new(), file: None }));
+    let mut rows = Vec::from(RECORDERS.map(|recorder| Row {
+        recorder,
+        turns: Vec::new(),
+        alone: Vec::new(),
+        recorder_bytes: Vec::new(),
+        server_bytes: Vec::new(),
+        requests: 0,
+        file: None,
+    }));
+    // Of two processes of one program one may be faster for good, by where things happen to lie.
     for _ in 0..args.runs {
-        for row in &mut rows {
-            let (run, file) = one(tools, row.recorder, args)
-                .with_context(|| format!("the server fails with {}", row.recorder.label()))?;
+        one_run(tools, &mut rows, args.seconds * TURNS_A_SECOND)?;
+        for row in &rows {
             println!(
-                "  server {:<24} {:>8.0} requests/s {:>7.1} µs of processor time each, recorder {:.0} MB",
+                "  server {:<24} {:>8.0} requests/s {:>6.1} %, {:>7.1} µs of processor time each {:>5.2} x, recorder {:.0} MB",
                 row.recorder.label(),
-                run.requests_per_s,
-                run.cpu_s * 1e6,
-                run.recorder_bytes as f64 / 1e6
+                row.requests_per_s(),
+                100.0 * row.throughput(),
+                row.cpu_s() * 1e6,
+                row.cpu_ratio(),
+                row.recorder_bytes() / 1e6
             );
-            row.runs.push(run);
-            row.file = file;
         }
     }
     Ok(rows)
 }
 
-fn one(tools: &Tools, recorder: Recorder, args: &NativeArgs) -> Result<(ServerRun, Option<PathBuf>)> {
-    let script = root().join("xtask/bench/server.cjs");
-    let program = [&tools.node, &script].map(|path| path.display().to_string());
-    let (mut command, file) = recorder.command(tools, "server", &program)?;
-    let errors = fs::File::create(tools.folder.join("server.log"))?;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).env_remove("NODE_OPTIONS");
-    let child = command.spawn().context("cannot start")?;
-    let mut child = Guard(child);
-    let output = child.0.stdout.take().context("no pipe")?;
-    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-    let ready =
-        lines.find_map(|line| serde_json::from_str::<Value>(&line).ok()).context("it did not start")?;
-    let number = |name: &str| ready[name].as_u64().context("it did not say where it is");
-    let (pid, port) = (number("pid")? as u32, number("port")? as u16);
-    // Somebody has to read what the recorder says.
-    let reader = thread::spawn(move || lines.for_each(drop));
+/// New servers, each loaded for so many turns.
+fn one_run(tools: &Tools, rows: &mut [Row], rounds: u64) -> Result<()> {
+    let servers: Result<Vec<Server>> = rows.iter().map(|row| Server::start(tools, row.recorder)).collect();
+    let mut servers = servers?;
+    for server in &mut servers {
+        server.load(WARM_UP, Duration::ZERO)?;
+    }
+    for round in 0..rounds as usize {
+        let mut turns = vec![None; servers.len()];
+        for at in 0..servers.len() {
+            // Each is first once, and forwards and backwards: who comes after whom must not matter.
+            let at = (round + at) % servers.len();
+            let at = if round % 2 == 0 { at } else { servers.len() - 1 - at };
+            let recorder = servers[at].recorder;
+            let turn = servers[at].load(TURN, MEASURED);
+            turns[at] = Some(turn.with_context(|| format!("the server fails with {}", recorder.label()))?);
+            calm(&servers[at]);
+        }
+        for (row, turn) in rows.iter_mut().zip(&turns) {
+            row.turns.extend(turn);
+            row.alone.extend(turns[0]);
+        }
+    }
+    for (server, row) in servers.into_iter().zip(rows) {
+        server.end(tools, row)?;
+    }
+    Ok(())
+}
 
-    let is_over = Arc::new(AtomicBool::new(false));
-    let wrapper = child.0.id();
-    let watcher = thread::spawn({
-        let is_over = Arc::clone(&is_over);
-        move || watch(wrapper, pid, &is_over)
-    });
-    let answered = Arc::new(AtomicU64::new(0));
-    let clients: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            let (answered, is_over) = (Arc::clone(&answered), Arc::clone(&is_over));
-            thread::spawn(move || client(port, &answered, &is_over))
-        })
-        .collect();
-    thread::sleep(WARM_UP);
-    let (start, before, cpu_before) = (Instant::now(), answered.load(Ordering::Relaxed), cpu_seconds(pid));
-    thread::sleep(Duration::from_secs(args.seconds));
-    let (seconds, after) = (start.elapsed().as_secs_f64(), answered.load(Ordering::Relaxed));
-    let cpu = cpu_seconds(pid) - cpu_before;
-    is_over.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.join().ok().context("a client failed")??;
+/// Waits until a recorder has worked off what came in: that must not be charged to the next one's turn.
+fn calm(server: &Server) {
+    let start = Instant::now();
+    let mut before = f64::NAN;
+    while start.elapsed() < MOST_CALM {
+        let now: f64 = family(server.child.0.id()).into_iter().map(cpu_seconds).sum();
+        if now - before < CALM {
+            break;
+        }
+        before = now;
+        thread::sleep(LOOK);
     }
-    ask(&mut TcpStream::connect(("127.0.0.1", port))?, "/end", &mut Vec::new())?;
-    let status = child.0.wait()?;
-    // A recorder needs most memory at its end; the watcher ends when it is gone.
-    let (server_bytes, recorder_bytes) = watcher.join().ok().context("the watcher failed")?;
-    let _ = reader.join();
-    if !status.success() {
-        bail!("{status}; see {}", tools.folder.join("server.log").display());
+}
+
+/// A server that runs, under its recorder.
+struct Server {
+    recorder: Recorder,
+    child: Guard,
+    pid: u32,
+    port: u16,
+    file: Option<PathBuf>,
+    requests: u64,
+    is_over: Arc<AtomicBool>,
+    watcher: JoinHandle<(u64, u64)>,
+    reader: JoinHandle<()>,
+}
+
+impl Server {
+    fn start(tools: &Tools, recorder: Recorder) -> Result<Server> {
+        let script = root().join("xtask/bench/server.cjs");
+        let program = [&tools.node, &script].map(|path| path.display().to_string());
+        let (mut command, file) = recorder.command(tools, "server", &program)?;
+        let errors = fs::File::create(log(tools))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).env_remove("NODE_OPTIONS");
+        let mut child = Guard(command.spawn().context("cannot start")?);
+        let output = child.0.stdout.take().context("no pipe")?;
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let ready = lines.find_map(|line| serde_json::from_str::<Value>(&line).ok());
+        let ready = ready.with_context(|| format!("{} did not start", recorder.label()))?;
+        let number = |name: &str| ready[name].as_u64().context("it did not say where it is");
+        let (pid, port) = (number("pid")? as u32, number("port")? as u16);
+        // Somebody has to read what the recorder says.
+        let reader = thread::spawn(move || lines.for_each(drop));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let watcher = thread::spawn({
+            let (is_over, wrapper) = (Arc::clone(&is_over), child.0.id());
+            move || watch(wrapper, pid, &is_over)
+        });
+        Ok(Server { recorder, child, pid, port, file, requests: 0, is_over, watcher, reader })
     }
-    let requests = (after - before) as f64;
-    let run = ServerRun {
-        requests_per_s: requests / seconds,
-        cpu_s: cpu / requests,
-        recorder_bytes,
-        server_bytes,
-        requests: answered.load(Ordering::Relaxed),
-    };
-    Ok((run, file))
+
+    /// Asks without pause for so long, and measures the last `measured` of it.
+    fn load(&mut self, how_long: Duration, measured: Duration) -> Result<Turn> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicU64::new(0));
+        let port = self.port;
+        let clients: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                let (answered, is_over) = (Arc::clone(&answered), Arc::clone(&is_over));
+                thread::spawn(move || client(port, &answered, &is_over))
+            })
+            .collect();
+        thread::sleep(how_long - measured);
+        let count = || answered.load(Ordering::Relaxed);
+        let (start, before, cpu_before) = (Instant::now(), count(), cpu_seconds(self.pid));
+        thread::sleep(measured);
+        let (seconds, requests) = (start.elapsed().as_secs_f64(), (count() - before) as f64);
+        let cpu = cpu_seconds(self.pid) - cpu_before;
+        is_over.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().ok().context("a client failed")??;
+        }
+        self.requests += count();
+        Ok(Turn { requests_per_s: requests / seconds, cpu_s: cpu / requests })
+    }
+
+    /// Ends it, and waits until its recording is written.
+    fn end(mut self, tools: &Tools, row: &mut Row) -> Result<()> {
+        self.is_over.store(true, Ordering::Relaxed);
+        ask(&mut TcpStream::connect(("127.0.0.1", self.port))?, "/end", &mut Vec::new())?;
+        let status = self.child.0.wait()?;
+        // A recorder needs most memory at its end; the watcher ends when it is gone.
+        let (server_bytes, recorder_bytes) = self.watcher.join().ok().context("the watcher failed")?;
+        self.reader.join().ok().context("the reader failed")?;
+        if !status.success() {
+            bail!("{}: {status}; see {}", self.recorder.label(), log(tools).display());
+        }
+        row.recorder_bytes.push(recorder_bytes);
+        row.server_bytes.push(server_bytes);
+        (row.requests, row.file) = (self.requests, self.file);
+        Ok(())
+    }
+}
+
+/// Where the servers' error output goes.
+fn log(tools: &Tools) -> PathBuf {
+    tools.folder.join("server.log")
 }
 
 /// Ends the process when something goes wrong.
@@ -205,13 +315,14 @@ fn is_whole(answer: &[u8]) -> bool {
     length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
-/// Processor time of a process so far, in seconds.
+/// Processor time of a process's threads so far, in seconds.
 fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
-    let ticks: f64 = [11, 12].iter().filter_map(|&at| fields.get(at)?.parse::<f64>().ok()).sum();
-    // Linux counts in hundredths of a second on every machine that Rust runs on.
-    ticks / 100.0
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return f64::NAN };
+    let nanoseconds = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    nanoseconds.sum::<u64>() as f64 / 1e9
 }
 
 /// The peaks of the server and of all other processes below `wrapper` together, in bytes, when they are gone.
