@@ -81,7 +81,8 @@ fn findings(app: &App, view: &HeapView, files: &[usize]) -> Result<LeaksJson, Fa
         let before = OfHeap::get(app, id)?;
         ladder.add(&before.heap, &sequential);
     }
-    let Findings { verdict, confidence, suspects, total_size, comparable_ids, warnings } =
+    // Classes are what the page compares by itself.
+    let Findings { verdict, confidence, suspects, total_size, comparable_ids, warnings, classes: _ } =
         ladder.finish(&view.heap, &sequential);
     Ok(LeaksJson {
         verdict: verdict.word(),
