@@ -88,10 +88,18 @@ fn findings(app: &App, view: &HeapView, files: &[usize]) -> Result<LeaksJson, Fa
         ladder.add(&before.heap, &sequential);
     }
     let findings = ladder.finish(&view.heap, &sequential);
-    let of_findings =
-        LeaksView { findings: &findings, files: &[], accepted: &[], outcomes: None, warnings: &[] };
+    let of_findings = LeaksView {
+        findings: &findings,
+        files: &[],
+        accepted: &[],
+        outcomes: None,
+        classes: false,
+        warnings: &[],
+    };
     let brief = leaks_brief(&Describer::new(&view.heap), &of_findings, &Style::default(), 0);
-    let Findings { verdict, confidence, suspects, total_size, comparable_ids, warnings } = findings;
+    // Classes are what the page compares by itself.
+    let Findings { verdict, confidence, suspects, total_size, comparable_ids, warnings, classes: _ } =
+        findings;
     Ok(LeaksJson {
         headline: brief.headline,
         verdict: verdict.word(),
