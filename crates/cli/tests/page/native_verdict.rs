@@ -60,7 +60,7 @@ fn the_verdict_is_that_of_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let a = recording(&at("a"), "./app --port 1", &grows(0));
-    let other = recording(&at("other"), "./other", &grows(0));
+    let other = recording(&at("other"), "./other", &grows(250));
     let b = recording(&at("b"), "./app --port 1", &grows(500));
     let c = recording(&at("c"), "./app --port 1", &grows(1000));
     let short = recording(&at("short"), "./short", &[[9, 9]]);

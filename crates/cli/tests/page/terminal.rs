@@ -14,7 +14,7 @@ const PIECE_EVERY: Duration = Duration::from_millis(20);
 
 /// Tells how the terminal is left, and ends as the program did. The trap is for the shell alone: its children have
 /// the signal's usual meaning.
-const SHELL: &str = "trap : INT; \"$@\"; code=$?; echo \"[ended with $code]\"; stty -a; exit $code";
+const SHELL: &str = "stty cols 100 rows 30; trap : INT; \"$@\"; code=$?; echo \"[ended with $code]\"; stty -a; exit $code";
 
 /// A program at a terminal of its own.
 struct Terminal {
@@ -143,8 +143,8 @@ fn address(text: &str) -> String {
 #[track_caller]
 fn check_sane(before: &str, after: &str) {
     assert!(before.rfind("\x1b[?25l") <= before.rfind("\x1b[?25h"), "no cursor: {before:?}");
-    for wanted in [" echo ", " icanon ", " isig ", " opost "] {
-        assert!(after.contains(wanted), "no{wanted}: {after}");
+    for wanted in ["echo", "icanon", "isig", "opost"] {
+        assert!(after.split_whitespace().any(|word| word == wanted), "no {wanted}: {after}");
     }
     let lines = screen(before);
     assert!(lines.last().is_some_and(|line| line.is_empty() || line == "^C"), "{lines:?}");

@@ -16,6 +16,7 @@ export function NativeVerdictView({ file, files }: ViewProps) {
     <div className="whole">
       <NativeBar file={file} />
       <div className="page">
+        <h1>Which call sites grow</h1>
         <NativeVerdict file={file} files={files} />
       </div>
     </div>
