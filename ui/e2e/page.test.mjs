@@ -161,7 +161,7 @@ at("search finds texts, classes and ids", "?file=1", async () => {
   assert.ok((await cells(grid.getByRole("row").nth(1)))[0].includes(`@${wanted.objects[0].id}`));
   await page.getByRole("searchbox", { name: "Search text" }).fill(`@${wanted.objects[1].id}`);
   await page.keyboard.press("Enter");
-  await page.getByText("1 objects for").waitFor();
+  await page.getByText("1 object for").waitFor();
   await page.goBack();
   await page.getByText(`${count(wanted.total_count)} objects for`).waitFor();
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { count, distance, nodeLabel, percent, seconds, signed, size, visible } from "./format";
+import { count, distance, many, nodeLabel, percent, seconds, signed, size, visible } from "./format";
 
 test.each([
   [0, "0 B"],
@@ -17,6 +17,7 @@ test.each([
 
 test("numbers", () => {
   expect(count(1234567)).toBe("1,234,567");
+  expect([many(1, "object"), many(2000, "object")]).toEqual(["1 object", "2,000 objects"]);
   expect(signed(5)).toBe("+5");
   expect(signed(-5000, size)).toBe("−5.0 kB");
   expect(signed(0)).toBe("0");

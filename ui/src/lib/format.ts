@@ -21,6 +21,11 @@ export function count(value: number): string {
   return grouped.format(value).replace("-", "−");
 }
 
+/** So many of something: `1 object`, `2 objects`. */
+export function many(value: number, one: string): string {
+  return `${count(value)} ${one}${value === 1 ? "" : "s"}`;
+}
+
 /** With a sign, for what came or went. */
 export function signed(value: number, format: (value: number) => string = count): string {
   return value > 0 ? `+${format(value)}` : format(value);

@@ -2,7 +2,7 @@
 import { useState } from "react";
 
 import { type FileState, type NodeRow, type ObjectDetail, address } from "../lib/api";
-import { count, distance, nodeLabel, size, visible } from "../lib/format";
+import { count, distance, many, nodeLabel, size, visible } from "../lib/format";
 import { adjust, linkTo, step, useRoute, withParts } from "../lib/route";
 import { useAnswer, useSettledAfterFirst } from "../lib/use";
 import { NodeTree } from "./nodes";
@@ -177,7 +177,7 @@ function Facts({ detail, whole }: { detail: ObjectDetail; whole: number }) {
         <dd>
           <Bytes bytes={object.retained_size} />{" "}
           <span className="dim">
-            ({count(object.retained_size)} bytes, {count(object.dominated_count + 1)} objects
+            ({count(object.retained_size)} bytes, {many(object.dominated_count + 1, "object")}
             {whole > 0 && `, ${((object.retained_size / whole) * 100).toFixed(2)} % of the heap`})
           </span>
         </dd>

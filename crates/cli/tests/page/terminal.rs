@@ -14,7 +14,8 @@ const PIECE_EVERY: Duration = Duration::from_millis(20);
 
 /// Tells how the terminal is left, and ends as the program did. The trap is for the shell alone: its children have
 /// the signal's usual meaning.
-const SHELL: &str = "stty cols 100 rows 30; trap : INT; \"$@\"; code=$?; echo \"[ended with $code]\"; stty -a; exit $code";
+const SHELL: &str =
+    "stty cols 100 rows 30; trap : INT; \"$@\"; code=$?; echo \"[ended with $code]\"; stty -a; exit $code";
 
 /// A program at a terminal of its own.
 struct Terminal {
