@@ -56,7 +56,7 @@ pub use heap::{FrameView, NativeHeap};
 pub use histogram::{SizeBucket, SizeCost, SizeCount, Sizes, TopSite, histogram, size_buckets};
 pub use lifetimes::{LifetimeBucket, lifetime_buckets};
 pub use lost::{Lost, LostCost, LostStack, lost};
-pub use outside::{Outside, OutsideKind, OutsidePart, outside_malloc};
+pub use outside::{KindTimeline, Outside, OutsideKind, OutsidePart, OutsideTimeline, outside_malloc};
 pub use profile::profile;
 pub use profile_stacks::{ProfileStack, profile_stacks};
 pub use range_index::RangeIndex;

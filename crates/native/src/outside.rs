@@ -123,6 +123,80 @@ fn difference(all: u64, known: u64) -> i64 {
     all.wrapping_sub(known).cast_signed()
 }
 
+/// What the resident memory was made of over the stretches of a [`crate::Timeline`], as columns. A stretch has the look
+/// with the most resident memory in it, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutsideTimeline {
+    /// Resident bytes outside of every heap whose calls are recorded.
+    pub bytes: Vec<Option<u64>>,
+    /// Kinds that the process has had, the largest first: which, and whether recorded calls show it too.
+    pub kinds: Vec<KindTimeline>,
+}
+
+/// Resident memory of a kind over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindTimeline {
+    /// What it is for.
+    pub kind: OutsideKind,
+    /// Calls that were recorded show it too.
+    pub is_inside: bool,
+    /// Resident bytes.
+    pub bytes: Vec<Option<u64>>,
+}
+
+/// What the memory was made of between these edges, in milliseconds; `None` if the recording does not know.
+pub(crate) fn outside_timeline(heap: &NativeHeap, edges: &[u64]) -> Option<OutsideTimeline> {
+    let looks = heap.trace.recording.as_ref().map(|recording| recording.looks.as_slice())?;
+    if looks.is_empty() {
+        return None;
+    }
+    let mut naming = Naming { heap, allocators: &[], known: FxHashMap::default() };
+    let mut timeline = OutsideTimeline::default();
+    let stretches = edges.len().saturating_sub(1);
+    for (at, edge) in edges.windows(2).enumerate() {
+        // A look at the very end belongs to the last stretch.
+        let is_last = at + 1 == stretches;
+        let is_in = |look: &&MemoryLook| {
+            let ms = ms(look.ns);
+            (edge[0]..edge[1]).contains(&ms)
+                || is_last && ms >= edge[1] && edge[1] >= heap.trace.clock.runtime_ms()
+        };
+        let look = looks.iter().filter(is_in).min_by_key(|look| Reverse(look.rss));
+        timeline.bytes.push(look.map(|_| 0));
+        for kind in &mut timeline.kinds {
+            kind.bytes.push(look.map(|_| 0));
+        }
+        for part in look.iter().flat_map(|look| &look.parts) {
+            let kind = naming.name(part.owner).0;
+            let is_inside = kind == OutsideKind::Malloc || kind == OutsideKind::Module && part.has_blocks;
+            let known = timeline.kinds.iter().position(|of| (of.kind, of.is_inside) == (kind, is_inside));
+            let known = known.unwrap_or_else(|| {
+                // Where nobody looked nothing is known; where somebody did, there was none of this kind.
+                let bytes = timeline.bytes.iter().map(|bytes| bytes.map(|_| 0)).collect();
+                timeline.kinds.push(KindTimeline { kind, is_inside, bytes });
+                timeline.kinds.len() - 1
+            });
+            let add = |column: &mut Vec<Option<u64>>| {
+                if let Some(Some(bytes)) = column.last_mut() {
+                    *bytes += part.resident;
+                }
+            };
+            add(&mut timeline.kinds[known].bytes);
+            if !is_inside {
+                add(&mut timeline.bytes);
+            }
+        }
+    }
+    timeline
+        .kinds
+        .sort_by_key(|of| (Reverse(of.bytes.iter().copied().flatten().max()), of.kind, of.is_inside));
+    Some(timeline)
+}
+
+fn ms(ns: u64) -> u64 {
+    ns / 1_000_000
+}
+
 /// What the process's memory was made of; `None` if the recording does not know.
 pub fn outside_malloc(heap: &NativeHeap) -> Option<Outside> {
     let recording = heap.trace.recording.as_ref()?;
@@ -167,7 +241,6 @@ pub fn outside_malloc(heap: &NativeHeap) -> Option<Outside> {
         let key = |part: &OutsidePart| (Reverse(part.at_peak), Reverse(part.at_end), part.kind);
         key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
     });
-    let ms = |ns: u64| ns / 1_000_000;
     Some(Outside { peak_ms: ms(peak.ns), peak_rss: peak.rss, end_ms: ms(end.ns), end_rss: end.rss, parts })
 }
 

@@ -6,6 +6,7 @@ use twinheap_trace::{IpId, Matching};
 
 use crate::estimate::{Rounding, Variance};
 use crate::heap::NativeHeap;
+use crate::outside::{OutsideTimeline, outside_timeline};
 use crate::replay::change;
 use crate::sites::CallSite;
 
@@ -25,6 +26,8 @@ pub struct Timeline {
     pub variance: Option<TimelineVariance>,
     /// The most resident memory in bytes; `None` without a sample in the stretch.
     pub rss: Vec<Option<u64>>,
+    /// What resident memory was made of; `None` if the recording does not know.
+    pub outside: Option<OutsideTimeline>,
     /// The call sites that were asked for.
     pub sites: Vec<SiteTimeline>,
 }
@@ -60,7 +63,7 @@ impl Timeline {
 }
 
 /// Cuts `ms`, or the whole recording, into at most `buckets` stretches and counts in each. There are no more of them
-/// than the recorder's clock had ticks, since nothing is known of what lies between two.
+/// than the recorder's clock had ticks and the process was looked at, since nothing is known of what lies between two.
 ///
 /// With `function`, only stacks count that pass through a function with this in its name, as
 /// [`NativeHeap::keep_function`] has it; resident memory is that of the process all the same.
@@ -109,6 +112,7 @@ pub fn timeline(
         maxima.push(stretch.max_at);
         timeline.rss.push(rss(heap, edge[0]..edge[1]));
     }
+    timeline.outside = outside_timeline(heap, &edges);
     timeline.ms = edges;
     timeline.sites = live_of_sites(heap, &run.is_kept, &maxima, sites);
     timeline
@@ -118,6 +122,10 @@ fn edges(heap: &NativeHeap, start: u64, end: u64, buckets: usize) -> Vec<u64> {
     let stamps = heap.trace.clock.stamps();
     let before = |ms: u64| stamps.partition_point(|stamp| stamp.ms < ms);
     let mut ticks: Vec<u64> = stamps[before(start)..before(end)].iter().map(|stamp| stamp.ms).collect();
+    // Where nothing was allocated the process's memory may have been looked at.
+    let looked = heap.trace.rss.iter().map(|sample| sample.ms).chain(looks(heap).map(|(ms, _)| ms));
+    ticks.extend(looked.filter(|ms| (start..end).contains(ms)));
+    ticks.sort_unstable();
     ticks.dedup();
     // One more for what came before the first tick.
     let most = (ticks.len() as u64 + 1).min(end - start).max(1);
@@ -135,8 +143,18 @@ fn events_until(heap: &NativeHeap, ms: u64) -> u64 {
 fn rss(heap: &NativeHeap, ms: Range<u64>) -> Option<u64> {
     let samples = &heap.trace.rss;
     let at = |ms: u64| samples.partition_point(|sample| sample.ms < ms);
-    let pages = samples.get(at(ms.start)..at(ms.end))?.iter().map(|sample| sample.pages).max()?;
-    Some(pages.saturating_mul(heap.trace.page_size?))
+    let pages = samples.get(at(ms.start)..at(ms.end))?.iter().map(|sample| sample.pages).max();
+    let sampled = pages.and_then(|pages| Some(pages.saturating_mul(heap.trace.page_size?)));
+    // A look comes at the very end too.
+    let is_last = ms.end >= heap.trace.clock.runtime_ms();
+    let seen = looks(heap).filter(|(at, _)| ms.contains(at) || is_last && *at >= ms.end);
+    sampled.max(seen.map(|(_, rss)| rss).max())
+}
+
+/// When the process's memory was looked at, in milliseconds, and its resident bytes then.
+fn looks(heap: &NativeHeap) -> impl Iterator<Item = (u64, u64)> {
+    let looks = heap.trace.recording.iter().flat_map(|recording| &recording.looks);
+    looks.map(|look| (look.ns / 1_000_000, look.rss))
 }
 
 /// The state of a replay.

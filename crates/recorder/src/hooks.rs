@@ -8,6 +8,8 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use twinheap_wire::record;
+
 use crate::boot;
 use crate::modules;
 use crate::real::{self, Real};
@@ -419,15 +421,44 @@ pub extern "C" fn real_fopen() -> *mut c_void {
     if function.is_null() { nothing as extern "C" fn() -> *mut c_void as *mut c_void } else { function }
 }
 
+/// What a call of `prctl` is to go on to. It may put the process under a filter of system calls.
+pub extern "C" fn real_prctl(option: c_int) -> *mut c_void {
+    if option == libc::PR_SET_SECCOMP {
+        expect_filter();
+    }
+    real(&real::PRCTL)
+}
+
+/// What a call of `syscall` is to go on to, likewise; `first` is the first argument of the system call.
+pub extern "C" fn real_syscall(number: i64, first: u64) -> *mut c_void {
+    let is_prctl = number == libc::SYS_prctl && first as c_int == libc::PR_SET_SECCOMP;
+    if number == libc::SYS_seccomp || is_prctl {
+        expect_filter();
+    }
+    real(&real::SYSCALL)
+}
+
+#[cold]
+fn expect_filter() {
+    if session::current().is_some() {
+        v8::before_filter();
+    }
+}
+
 /// An allocation by the program's own allocator, as told through `heaptrack_api.h`.
 ///
 /// # Safety
 /// None beyond that of the registers.
 pub unsafe extern "C" fn reported_allocation(block: *mut c_void, size: usize, sp: u64, fp: u64) {
-    allocated(block, size, caller!(sp, fp));
+    if !block.is_null() {
+        record(|thread, session| {
+            thread.allocation(session, reported(block), size as u64, caller!(sp, fp));
+        });
+    }
 }
 
-/// A reallocation by the program's own allocator.
+/// A reallocation by the program's own allocator. One without a new block has failed, and the old one is still there,
+/// unless it was to have no bytes.
 ///
 /// # Safety
 /// As above.
@@ -438,10 +469,17 @@ pub unsafe extern "C" fn reported_reallocation(
     sp: u64,
     fp: u64,
 ) {
-    if !old.is_null() {
-        record(|thread, session| thread.free(session, old as u64));
+    if new.is_null() && size != 0 {
+        return;
     }
-    allocated(new, size, caller!(sp, fp));
+    record(|thread, session| {
+        if !old.is_null() && session.follows(reported(old)) {
+            thread.reallocation(session, reported(old), session.now(), !new.is_null());
+        }
+        if !new.is_null() {
+            thread.allocation(session, reported(new), size as u64, caller!(sp, fp));
+        }
+    });
 }
 
 /// A free by the program's own allocator.
@@ -450,6 +488,38 @@ pub unsafe extern "C" fn reported_reallocation(
 /// None: the address is only noted.
 pub unsafe extern "C" fn reported_free(block: *mut c_void) {
     if !block.is_null() {
-        record(|thread, session| thread.free(session, block as u64));
+        record(|thread, session| thread.free(session, reported(block)));
+    }
+}
+
+/// What a record has as the address of such a block. Records count in eights, which is enough for malloc's blocks; the
+/// blocks of a pool may lie closer together. Those get an address 16 TB away or more for each of the seven bytes, where
+/// no process has its memory in the same places.
+fn reported(block: *mut c_void) -> u64 {
+    let address = block as u64;
+    address & !7 ^ (address & 7) << record::TIME_SHIFT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reported_blocks_that_lie_close_together_have_addresses_of_their_own() {
+        let check = |base: u64| {
+            let mut all: Vec<u64> = (base..base + 64)
+                .map(|at| {
+                    let address = reported(at as *mut c_void);
+                    record::address(record::event(record::ALLOC, 0, address))
+                })
+                .collect();
+            assert_eq!(all[0], base);
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), 64, "{base:#x}");
+        };
+        for base in [0x40_0000, 0x5555_5555_0000, 0x7fff_f7ff_0000] {
+            check(base);
+        }
     }
 }

@@ -17,6 +17,7 @@ real! {
     POSIX_MEMALIGN = c"posix_memalign", ALIGNED_ALLOC = c"aligned_alloc", MEMALIGN = c"memalign",
     VALLOC = c"valloc", PVALLOC = c"pvalloc", MMAP = c"mmap", MUNMAP = c"munmap", MREMAP = c"mremap",
     DLOPEN = c"dlopen", DLCLOSE = c"dlclose", SETVBUF = c"setvbuf", FOPEN = c"fopen",
+    PRCTL = c"prctl", SYSCALL = c"syscall",
 }
 
 /// What the program says about its own leaks, as LeakSanitizer asks for it; null if it says nothing.

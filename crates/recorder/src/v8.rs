@@ -29,12 +29,29 @@ static NOTICED: AtomicU64 = AtomicU64::new(0);
 
 /// Whether the kernel may be asked for words only by calls that nobody forbids.
 static IS_FILTERED: AtomicBool = AtomicBool::new(false);
+/// Threads that have looked at this and ask the kernel right now.
+static ASKING: AtomicU32 = AtomicU32::new(0);
 
 /// Takes note where the collector will tell.
 pub(crate) fn set(place: &'static V8) {
+    ASKING.store(0, Ordering::Relaxed);
     IS_FILTERED.store(sys::is_filtered(), Ordering::Relaxed);
     NOTICED.store(0, Ordering::Relaxed);
     TOLD.store(core::ptr::from_ref(place).cast_mut(), Ordering::Release);
+}
+
+/// The process is about to put its system calls under a filter: from now on only those are used that nobody forbids.
+/// Whoever has chosen the other one is waited for: microseconds, and never for long.
+#[cold]
+pub(crate) fn before_filter() {
+    IS_FILTERED.store(true, Ordering::SeqCst);
+    for _ in 0..100 {
+        let asking = ASKING.load(Ordering::SeqCst);
+        if asking == 0 {
+            return;
+        }
+        sys::wait(&ASKING, asking, PAUSE);
+    }
 }
 
 /// What it told, if it has.
@@ -311,10 +328,12 @@ impl Room {
             if remote.is_empty() {
                 return;
             }
-            let read = match IS_FILTERED.load(Ordering::Relaxed) {
+            ASKING.fetch_add(1, Ordering::SeqCst);
+            let read = match IS_FILTERED.load(Ordering::SeqCst) {
                 false => sys::read_process(process, remote, into),
                 true => sys::read_self(remote, into),
             } / 8;
+            ASKING.fetch_sub(1, Ordering::SeqCst);
             let frames = self.frames.iter_mut().skip(done).take(read);
             for (frame, shared) in frames.zip(self.functions.iter().skip(done)) {
                 frame.shared = if shared & 3 == 1 { *shared } else { 0 };

@@ -63,7 +63,8 @@ pub const STACK_HEAD: usize = 8;
 /// A unit of time in a record, as a shift of the clock's values: 64 cycles, 26 ns at 2.5 GHz.
 pub const TICK: u32 = 6;
 
-const TIME_SHIFT: u32 = 44;
+/// Where the time of an event begins in its first word; an address in eights has the bits below.
+pub const TIME_SHIFT: u32 = 44;
 const ADDRESS_MASK: u64 = (1 << TIME_SHIFT) - 1;
 
 /// What describes a module, as positions of words behind the record's first.

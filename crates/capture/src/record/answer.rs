@@ -5,12 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object as _, ObjectSymbol};
 use rustc_hash::FxHashSet;
 use twinheap_symbols::Files;
-use twinheap_trace::heaptrace::EmbeddedAllocator;
+use twinheap_trace::heaptrace::{EmbeddedAllocator, RefusedHook};
 use twinheap_wire::plan::{MAX_PATH, Plan};
 
-use super::embedded::allocator_inside;
+use super::embedded::{allocator_inside, allocator_of};
 use super::look::mappings;
 use super::places::Module;
 use super::plan::{Question, plan};
@@ -70,9 +72,20 @@ fn path(asked: &Plan) -> PathBuf {
     PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
 }
 
-/// Allocators inside of modules that nothing is known of yet, told by the texts among their constants.
-pub(super) fn unhooked(modules: &[Module], known: &[EmbeddedAllocator]) -> Vec<EmbeddedAllocator> {
-    let mut seen: FxHashSet<&[u8]> = known.iter().map(|allocator| allocator.module.as_bytes()).collect();
+/// The functions of [`Plan::known`].
+const HOOKED: [&str; 8] =
+    ["malloc", "free", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign", "valloc"];
+
+/// Allocators inside of modules that nothing is known of yet, told by the texts among their constants. `hooked` are
+/// addresses of the process's malloc and its kin: the module that has them is recorded, but for what others call in it
+/// by its own names.
+pub(super) fn unhooked(
+    modules: &[Module],
+    known: &[EmbeddedAllocator],
+    hooked: &[u64],
+) -> Vec<EmbeddedAllocator> {
+    let mut seen: FxHashSet<&[u8]> = FxHashSet::default();
+    let mut calls: Vec<OwnCall> = Vec::new();
     let mut found = Vec::new();
     for module in modules {
         if !module.path.starts_with(b"/") || !seen.insert(&module.path) {
@@ -80,16 +93,54 @@ pub(super) fn unhooked(modules: &[Module], known: &[EmbeddedAllocator]) -> Vec<E
         }
         let path = Path::new(std::ffi::OsStr::from_bytes(&module.path));
         let Some(bytes) = DebugFiles::default().open(path) else { continue };
-        if let Some(name) = allocator_inside((*bytes).as_ref()) {
-            found.push(EmbeddedAllocator {
-                module: path.to_string_lossy().into_owned(),
-                name: name.to_owned(),
-                reason: Some(
-                    "it has no symbols of its allocator, or was loaded together with the program".to_owned(),
-                ),
-                ..EmbeddedAllocator::default()
-            });
+        let bytes: &[u8] = (*bytes).as_ref();
+        calls.extend(own_calls(bytes, path));
+        if known.iter().any(|known| known.module.as_bytes() == module.path) {
+            continue;
+        }
+        if let Some(name) = allocator_inside(bytes) {
+            let has = |address: &u64| (module.start..module.end).contains(address);
+            let names = HOOKED.iter().zip(hooked).filter(|(_, address)| has(address));
+            let names: Vec<String> = names.map(|(name, _)| (*name).to_owned()).collect();
+            found.push((name, path.to_string_lossy().into_owned(), names));
         }
     }
-    found
+    let describe = |(name, module, hooked): (&str, String, Vec<String>)| {
+        let is_malloc = !hooked.is_empty();
+        let mut allocator = EmbeddedAllocator { name: name.to_owned(), module, hooked, ..Default::default() };
+        if is_malloc {
+            let calls = calls.iter().filter(|call| call.allocator == name && call.module != allocator.module);
+            allocator.refused = calls
+                .map(|call| RefusedHook {
+                    function: call.function.clone(),
+                    reason: format!("{} calls it by its own name", call.module),
+                })
+                .collect();
+        } else {
+            let reason = "it has no symbols of its allocator, or was loaded together with the program";
+            allocator.reason = Some(reason.to_owned());
+        }
+        (!is_malloc || !allocator.refused.is_empty()).then_some(allocator)
+    };
+    found.into_iter().filter_map(describe).collect()
+}
+
+/// A function of an allocator that a module wants from another one.
+struct OwnCall {
+    allocator: &'static str,
+    function: String,
+    module: String,
+}
+
+fn own_calls(bytes: &[u8], path: &Path) -> Vec<OwnCall> {
+    let Ok(file) = ElfFile64::<Endianness>::parse(bytes) else { return Vec::new() };
+    let wanted = file.dynamic_symbols().filter(ObjectSymbol::is_undefined);
+    wanted
+        .filter_map(|symbol| {
+            let function = symbol.name().ok()?;
+            let allocator = allocator_of(function)?;
+            let module = path.to_string_lossy().into_owned();
+            Some(OwnCall { allocator, function: function.to_owned(), module })
+        })
+        .collect()
 }

@@ -482,7 +482,8 @@ impl Collector<'_> {
             ..Losses::default()
         };
         let mut allocators = active.allocators;
-        allocators.extend(unhooked(&places.modules, &allocators));
+        let hooked: Vec<u64> = ring.plan().known.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+        allocators.extend(unhooked(&places.modules, &allocators, &hooked));
         let end = End {
             reason,
             allocators: allocators.clone(),

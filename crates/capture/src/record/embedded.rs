@@ -19,8 +19,16 @@ struct Family {
     /// What its functions' names begin with.
     prefixes: &'static [&'static str],
     functions: &'static [(&'static str, Call)],
-    /// What is among the constants of a module that has it inside.
-    marks: &'static [&'static str],
+    /// C strings that are all among the constants of a module that has it inside.
+    marks: &'static [Mark],
+}
+
+/// A C string in a file, with the zeros around it: a text that only speaks of an allocator, such as a list of names in
+/// another language, has none.
+enum Mark {
+    Whole(&'static str),
+    /// What it begins with.
+    Start(&'static str),
 }
 
 /// Functions that throw are not here: an exception can't pass through the recorder. What they call is.
@@ -71,7 +79,11 @@ const FAMILIES: &[Family] = &[
             ("free_aligned", FREE),
             ("free_size_aligned", FREE),
         ],
-        marks: &["mimalloc: warning: ", "mimalloc: error: ", "mimalloc_verbose"],
+        marks: &[
+            Mark::Start("mimalloc: warning: "),
+            Mark::Start("mimalloc: error: "),
+            Mark::Whole("show_errors"),
+        ],
     },
     Family {
         name: "jemalloc",
@@ -94,7 +106,7 @@ const FAMILIES: &[Family] = &[
             ("free_sized", FREE),
             ("free_aligned_sized", FREE),
         ],
-        marks: &["<jemalloc>: "],
+        marks: &[Mark::Start("<jemalloc>: "), Mark::Whole("opt.narenas")],
     },
     Family {
         name: "rpmalloc",
@@ -132,7 +144,10 @@ const FAMILIES: &[Family] = &[
             ("delete", FREE),
             ("deletearray", FREE),
         ],
-        marks: &["tcmalloc.current_total_thread_cache_bytes"],
+        marks: &[
+            Mark::Whole("tcmalloc.current_total_thread_cache_bytes"),
+            Mark::Whole("tcmalloc.max_total_thread_cache_bytes"),
+        ],
     },
     Family {
         name: "snmalloc",
@@ -193,10 +208,38 @@ pub(super) fn function(name: &str) -> Option<Function> {
     })
 }
 
+/// The allocator that a shared object offers by this function, which allocates under a name of its own: whoever calls it
+/// needs no malloc.
+pub(super) fn allocator_of(name: &str) -> Option<&'static str> {
+    let own = function(name).filter(|found| found.family != PLAIN && found.call.size.is_some());
+    own.map(|found| found.family).or_else(|| {
+        let is_among = |names: &[&str]| names.contains(&name);
+        if is_among(&["mi_new", "mi_new_n", "mi_new_aligned", "mi_new_realloc", "mi_new_reallocn"]) {
+            Some("mimalloc")
+        } else if is_among(&["mallocx", "rallocx"]) {
+            Some("jemalloc")
+        } else if is_among(&["tc_new", "tc_newarray", "tc_new_nothrow", "tc_newarray_nothrow"]) {
+            Some("tcmalloc")
+        } else {
+            None
+        }
+    })
+}
+
 /// The allocator whose texts are among a file's bytes: one without symbols has them all the same.
 pub(super) fn allocator_inside(bytes: &[u8]) -> Option<&'static str> {
-    let has = |mark: &&str| memchr::memmem::find(bytes, mark.as_bytes()).is_some();
-    FAMILIES.iter().find(|family| family.marks.iter().any(has)).map(|family| family.name)
+    let has = |mark: &Mark| {
+        let (text, is_whole) = match mark {
+            Mark::Whole(text) => (text.as_bytes(), true),
+            Mark::Start(text) => (text.as_bytes(), false),
+        };
+        memchr::memmem::find_iter(bytes, text).any(|at| {
+            let is_end = bytes.get(at + text.len()) == Some(&0);
+            at.checked_sub(1).is_some_and(|before| bytes[before] == 0) && (is_end || !is_whole)
+        })
+    };
+    let found = FAMILIES.iter().find(|family| !family.marks.is_empty() && family.marks.iter().all(has));
+    found.map(|family| family.name)
 }
 
 #[cfg(test)]
@@ -220,8 +263,33 @@ mod tests {
 
     #[test]
     fn allocators_are_known_by_their_texts() {
-        assert_eq!(allocator_inside(b"\0mimalloc: warning: %s\0"), Some("mimalloc"));
-        assert_eq!(allocator_inside(b"\0<jemalloc>: Error\0"), Some("jemalloc"));
-        assert_eq!(allocator_inside(b"\0malloc\0"), None);
+        let check = |bytes: &[u8], expected| assert_eq!(allocator_inside(bytes), expected);
+        check(b"\0mimalloc: warning: \0mimalloc: error: \0x\0show_errors\0", Some("mimalloc"));
+        check(b"\0show_errors\0mimalloc: error: %s\0mimalloc: warning: %s\0", Some("mimalloc"));
+        check(b"\0<jemalloc>: Error\0opt.narenas\0", Some("jemalloc"));
+        check(b"\0malloc\0", None);
+    }
+
+    #[test]
+    fn whoever_speaks_of_an_allocator_has_none_inside() {
+        let check = |bytes: &[u8]| assert_eq!(allocator_inside(bytes), None);
+        // As a list of texts lies in a Rust program.
+        check(b"\0mimalloc: warning: mimalloc: error: show_errors<jemalloc>: opt.narenas\0");
+        check(b"\0mimalloc: warning: \0mimalloc: error: \0");
+        check(b"\0<jemalloc>: \0");
+        // Such as these very tests.
+        let own = std::env::current_exe().and_then(std::fs::read).expect("the test's own file");
+        check(&own);
+    }
+
+    #[test]
+    fn calls_by_an_allocator_s_own_names_are_known() {
+        let check = |name, expected| assert_eq!(allocator_of(name), expected, "{name}");
+        check("mi_malloc", Some("mimalloc"));
+        check("mi_new", Some("mimalloc"));
+        check("tc_new", Some("tcmalloc"));
+        check("mallocx", Some("jemalloc"));
+        check("malloc", None);
+        check("mi_free", None);
     }
 }

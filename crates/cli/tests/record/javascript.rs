@@ -51,16 +51,16 @@ fn places_of_stack(stack: &Value) -> Vec<Place> {
 /// Records the script; every place that V8 sees is one that the recording has.
 #[track_caller]
 fn check(version: u32, options: &[&str]) {
-    check_in(&Lab::new(), None, version, options);
+    check_in(&Lab::new(), &[], version, options);
 }
 
 /// As [`check`], of a Node that another program becomes.
 #[track_caller]
-fn check_in(lab: &Lab, starter: Option<&Path>, version: u32, options: &[&str]) {
+fn check_in(lab: &Lab, starter: &[&str], version: u32, options: &[&str]) {
     let file = lab.path("a.heaptrace");
     let script = script("frames.cjs");
     let node = node(version);
-    let mut command: Vec<_> = starter.into_iter().map(Path::as_os_str).collect();
+    let mut command: Vec<_> = starter.iter().map(std::ffi::OsStr::new).collect();
     command.push(node.as_os_str());
     command.extend(options.iter().map(std::ffi::OsStr::new));
     command.push(script.as_os_str());
@@ -142,5 +142,18 @@ fn a_function_is_never_taken_for_one_that_was_in_its_place() {
 fn a_filter_of_system_calls_ends_nobody_and_hides_nothing() {
     let lab = Lab::new();
     let starter = lab.build("filtered.c", &[]);
-    check_in(&lab, Some(&starter), 22, &[]);
+    check_in(&lab, &[starter.to_str().unwrap()], 22, &[]);
+}
+
+#[test]
+fn a_filter_that_comes_later_ends_nobody_and_hides_nothing() {
+    let lab = Lab::new();
+    let library = lab.path("filter.so");
+    lab.build_as("filtered.c", &library, &["-shared", "-fPIC", "-DLIBRARY"]);
+    let filter = format!("FILTER={}", library.display());
+    let filters = script("filters.cjs");
+    for way in ["prctl", "syscall"] {
+        let starter = ["env", &filter, &format!("FILTER_BY={way}")];
+        check_in(&lab, &starter, 22, &["--require", filters.to_str().unwrap()]);
+    }
 }

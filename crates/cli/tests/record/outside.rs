@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, Summary, costs};
+use crate::lab::{Lab, Summary, costs, run, twinheap};
 
 const MB: u64 = 1 << 20;
 
@@ -117,4 +117,40 @@ fn an_allocator_that_can_t_be_hooked_as_a_whole_is_not_hooked_at_all() {
     assert_eq!(summary.by("by_malloc"), costs(0, 0));
     let bytes = at_end(&summary, "module", Some(&program.canonicalize().unwrap()));
     assert!((8 * MB..10 * MB).contains(&bytes), "{}", summary.0["outside_malloc"]);
+}
+
+/// A program whose RSS grows and whose malloc doesn't: the timeline says which memory it is.
+#[test]
+fn memory_outside_malloc_is_told_over_time() {
+    let lab = Lab::new();
+    let program = lab.build("outgrows.c", &[]);
+    let (_, _) = lab.record(&[], &[&program]);
+    let file = lab.path("a.heaptrace");
+    let timeline = |options: &[&str]| run(twinheap(&["timeline"]).arg(&file).args(options));
+    let ran = timeline(&["--json", "--buckets=8"]);
+    let timeline_json: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let live = timeline_json["live_bytes"].as_array().unwrap();
+    assert!(live.iter().all(|bytes| bytes.as_i64().unwrap() <= 1 << 20), "{timeline_json:#}");
+    let outside = &timeline_json["outside_malloc"];
+    let all = outside["bytes"].as_array().unwrap();
+    assert_eq!(all.len(), live.len());
+    let parts = outside["parts"].as_array().unwrap();
+    let module = parts.iter().find(|part| part["kind"] == "module").unwrap();
+    assert_eq!(module["recorded"], false);
+    let seen: Vec<u64> = module["bytes"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+    // The first look is at the start, the last one at the exit, and there are some for new peaks if the machine is not
+    // too busy.
+    assert!(seen.is_sorted() && seen.len() >= 2 && seen[0] < 90 * MB, "{seen:?}");
+    assert_eq!(*seen.last().unwrap(), 96 * MB, "{seen:?}");
+    // All that is not recorded is in the sum.
+    for (at, bytes) in all.iter().enumerate().filter(|(_, bytes)| !bytes.is_null()) {
+        let of_part = |part: &&Value| part["recorded"] == false;
+        let sum: u64 = parts.iter().filter(of_part).map(|part| part["bytes"][at].as_u64().unwrap()).sum();
+        assert_eq!(bytes.as_u64().unwrap(), sum, "{at}");
+        let rss = timeline_json["rss"][at].as_u64().unwrap();
+        assert!(sum <= rss + MB, "{sum} {rss}");
+    }
+    let text = timeline(&[]).stdout;
+    assert!(text.contains("resident outside malloc, at most ") && text.contains("by mmap "), "{text}");
+    assert!(timeline(&["--table"]).stdout.contains("outside malloc"));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::lab::{Lab, Summary, skip};
+use crate::lab::{Lab, Summary, costs, skip};
 
 /// Records a program with heaptrack; its summary, if heaptrack is there.
 fn heaptrack(lab: &Lab, command: &[&str]) -> Option<Summary> {
@@ -44,5 +44,54 @@ fn heaptrack_and_twinheap_count_the_same() {
             assert_eq!(ours.by(site), theirs.by(site), "{program}: {site}");
             assert!(ours.by(site).allocations > 0, "{program}: {site}");
         }
+    }
+}
+
+/// A pool that tells of its blocks itself, `heaptrack_api.h` in hand: recorded as by heaptrack.
+#[track_caller]
+fn check_pool(lab: &Lab, command: &[&str]) {
+    let (ran, ours) = lab.record(&[], command);
+    assert_eq!(ran.stdout, "allocated\n", "{ran:?}");
+    let expected = [
+        ("kept", costs(50, 5000)),
+        ("close_together", costs(64, 96)),
+        ("grown", costs(9, 700)),
+        ("brief", costs(200, 0)),
+    ];
+    for (site, costs) in expected {
+        assert_eq!(ours.under(site), costs, "{command:?}: {site}");
+    }
+    ours.check_line("pool_alloc", "pool.c", "heaptrack_report_alloc(block, size);");
+    ours.check_line("pool_realloc", "pool.c", "heaptrack_report_realloc(old, size, block);");
+    // The memory that the pool took is no line of its own: its blocks are recorded.
+    let parts = ours.0["outside_malloc"]["parts"].as_array().unwrap();
+    assert!(parts.iter().all(|part| part["kind"] != "module" || part["recorded"] == true), "{parts:#?}");
+    let Some(theirs) = heaptrack(lab, command) else {
+        return skip("a pool under heaptrack", "it is not installed");
+    };
+    for (site, costs) in expected {
+        assert_eq!(theirs.under(site), costs, "heaptrack, {command:?}: {site}");
+    }
+    // heaptrack itself has a block of the C++ library.
+    for field in ["temporary", "leaked_bytes"] {
+        assert_eq!(ours.number(field), theirs.number(field), "{command:?}: {field}");
+    }
+}
+
+#[test]
+fn a_pool_tells_of_its_blocks() {
+    let lab = Lab::new();
+    let library = lab.path("libpool.so");
+    lab.build_as("pool.c", &library, &["-shared", "-fPIC"]);
+    let folder = library.parent().unwrap().to_str().unwrap();
+    let linked = lab.build("linked.c", &[&format!("-L{folder}"), &format!("-Wl,-rpath,{folder}"), "-lpool"]);
+    let opens = lab.build("opens.c", &["-ldl"]);
+    let program = lab.build("pool.c", &["-DHEAPTRACK_API_DLSYM", "-ldl"]);
+    for command in [
+        &[linked.to_str().unwrap()][..],
+        &[opens.to_str().unwrap(), library.to_str().unwrap()],
+        &[program.to_str().unwrap()],
+    ] {
+        check_pool(&lab, command);
     }
 }

@@ -173,6 +173,58 @@ pub unsafe extern "C" fn dlopen() {
     )
 }
 
+/// A stub that goes on to the real function by a jump, or to the system call itself as long as that isn't known. The
+/// function that finds the real one gets the first two arguments; the seventh one lies on the stack, where it stays.
+macro_rules! stub_of_system_call {
+    ($($name:ident($($direct:literal),*) = $real:path;)*) => {$(
+        /// Stands in for the function of this name.
+        ///
+        /// # Safety
+        /// As that function.
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name() {
+            naked_asm!(
+                "push rdi",
+                "push rsi",
+                "push rdx",
+                "push rcx",
+                "push r8",
+                "push r9",
+                "sub rsp, 8",
+                "call {real}",
+                "add rsp, 8",
+                "pop r9",
+                "pop r8",
+                "pop rcx",
+                "pop rdx",
+                "pop rsi",
+                "pop rdi",
+                "test rax, rax",
+                "jz 2f",
+                "jmp rax",
+                "2:",
+                $($direct,)*
+                "syscall",
+                "cmp rax, -4095",
+                "jb 3f",
+                "mov rax, -1",
+                "3:",
+                "ret",
+                real = sym $real,
+            )
+        }
+    )*};
+}
+
+stub_of_system_call! {
+    prctl("mov eax, 157", "mov r10, rcx") = hooks::real_prctl;
+    syscall(
+        "mov rax, rdi", "mov rdi, rsi", "mov rsi, rdx", "mov rdx, rcx", "mov r10, r8", "mov r8, r9",
+        "mov r9, [rsp + 8]"
+    ) = hooks::real_syscall;
+}
+
 /// `reallocarray`: a realloc by the same caller, unless the product overflows.
 ///
 /// # Safety

@@ -1,7 +1,9 @@
 //! `timeline` of a native trace.
 
 use serde::Serialize;
-use twinheap_native::{SiteTimeline, Timeline, TimelineVariance, Variance};
+use twinheap_native::{
+    KindTimeline, OutsideKind, OutsideTimeline, SiteTimeline, Timeline, TimelineVariance, Variance,
+};
 
 use super::{FrameJson, NativeSource, SelectionJson, frame_words, place_json, seconds, signed};
 use crate::names::clean;
@@ -49,6 +51,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error_95: Option<TimelineErrorJson>,
     rss: &'a [Option<u64>],
+    /// What resident memory was made of; null if the recording doesn't know.
+    outside_malloc: Option<OutsideTimelineJson<'a>>,
     sites: Vec<SiteJson<'a>>,
     warnings: &'a [String],
 }
@@ -64,6 +68,32 @@ impl From<&TimelineVariance> for TimelineErrorJson {
     fn from(variance: &TimelineVariance) -> Self {
         let errors = |column: &[Variance]| column.iter().map(|variance| variance.error()).collect();
         TimelineErrorJson { live_bytes: errors(&variance.live), allocations: errors(&variance.allocations) }
+    }
+}
+
+#[derive(Serialize)]
+struct OutsideTimelineJson<'a> {
+    /// Resident bytes outside of every heap whose calls are recorded; null where nobody looked.
+    bytes: &'a [Option<u64>],
+    parts: Vec<KindJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct KindJson<'a> {
+    kind: &'static str,
+    /// Calls show it too: it is not counted in `bytes` of all.
+    recorded: bool,
+    bytes: &'a [Option<u64>],
+}
+
+impl<'a> From<&'a OutsideTimeline> for OutsideTimelineJson<'a> {
+    fn from(outside: &'a OutsideTimeline) -> Self {
+        let part = |of: &'a KindTimeline| KindJson {
+            kind: of.kind.word(),
+            recorded: of.is_inside,
+            bytes: &of.bytes,
+        };
+        OutsideTimelineJson { bytes: &outside.bytes, parts: outside.kinds.iter().map(part).collect() }
     }
 }
 
@@ -90,6 +120,7 @@ pub fn timeline_json<'a>(view: &TimelineView<'a>) -> impl Serialize + use<'a> {
         temporary: timeline.temporary.as_deref(),
         error_95: timeline.variance.as_ref().map(TimelineErrorJson::from),
         rss: &timeline.rss,
+        outside_malloc: timeline.outside.as_ref().map(OutsideTimelineJson::from),
         sites: timeline.sites.iter().map(site).collect(),
         warnings: view.source.warnings,
     }
@@ -113,25 +144,33 @@ pub fn timeline_text(view: &TimelineView<'_>, style: &Style) -> String {
 
 fn table_text(view: &TimelineView<'_>, style: &Style) -> String {
     let timeline = view.timeline;
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("seconds", Align::Right),
         ("alive", Align::Right),
         ("", Align::Left),
         ("calls", Align::Right),
         ("temporary", Align::Right),
         ("RSS", Align::Right),
-    ]);
+    ];
+    if timeline.outside.is_some() {
+        columns.push(("outside malloc", Align::Right));
+    }
+    let mut table = Table::new(&columns);
     let positive = |live: i64| live.max(0).cast_unsigned();
     let most = timeline.live.iter().map(|&live| positive(live)).max().unwrap_or(0);
     for at in 0..timeline.len() {
-        table.row(vec![
+        let mut row = vec![
             format!("{:.3}", seconds(timeline.ms[at])),
             signed(style, timeline.live[at]),
             style.bar(positive(timeline.live[at]), most, 10),
             style.count(timeline.allocations[at]),
             timeline.temporary.as_ref().map_or_else(String::new, |temporary| style.count(temporary[at])),
             timeline.rss[at].map_or_else(String::new, |rss| style.size(rss)),
-        ]);
+        ];
+        row.extend(timeline.outside.as_ref().map(|outside| {
+            outside.bytes.get(at).copied().flatten().map_or_else(String::new, |bytes| style.size(bytes))
+        }));
+        table.row(row);
     }
     table.render(style)
 }
@@ -161,15 +200,54 @@ fn charts_text(view: &TimelineView<'_>, style: &Style) -> String {
     }
     if let Some(most) = timeline.rss.iter().copied().flatten().max() {
         out.push_str(&format!("\nRSS, at most {}, with the recorder's own\n", style.size(most)));
-        // Between two samples there is no reason to think of less.
-        let mut last = 0;
-        let filled = timeline.rss.iter().map(|rss| {
-            last = rss.unwrap_or(last);
-            last
-        });
-        out.push_str(&chart_line("", &sparkline(filled, most)));
+        out.push_str(&chart_line("", &sparkline(held(&timeline.rss), most)));
+    }
+    if let Some(outside) = &timeline.outside {
+        out.push_str(&outside_text(outside, style));
     }
     out
+}
+
+/// Samples as columns: between two of them there is no reason to think of less.
+fn held(samples: &[Option<u64>]) -> impl Iterator<Item = u64> {
+    let mut last = 0;
+    samples.iter().map(move |sample| {
+        last = sample.unwrap_or(last);
+        last
+    })
+}
+
+/// Kinds with less than this share of the most are not drawn.
+const SMALL: u64 = 50;
+
+/// Resident memory that malloc's calls don't show, and each kind of it, to one scale.
+fn outside_text(outside: &OutsideTimeline, style: &Style) -> String {
+    let Some(most) = outside.bytes.iter().copied().flatten().max() else { return String::new() };
+    let mut out = format!("\nresident outside malloc, at most {}\n", style.size(most));
+    out.push_str(&chart_line("all", &sparkline(held(&outside.bytes), most)));
+    for of in outside.kinds.iter().filter(|of| !of.is_inside) {
+        let largest = of.bytes.iter().copied().flatten().max().unwrap_or(0);
+        if largest >= most.div_ceil(SMALL) {
+            out.push_str(&chart_line(label(of.kind), &sparkline(held(&of.bytes), most)));
+        }
+    }
+    out
+}
+
+/// A kind in the room before a chart.
+fn label(kind: OutsideKind) -> &'static str {
+    match kind {
+        OutsideKind::Malloc => "malloc",
+        OutsideKind::V8Heap => "V8's heap",
+        OutsideKind::V8Code => "V8's code",
+        OutsideKind::Wasm => "Wasm",
+        OutsideKind::Stack => "stacks",
+        OutsideKind::File => "files",
+        OutsideKind::Module => "by mmap",
+        OutsideKind::Named => "named",
+        OutsideKind::Recorder => "recorder",
+        OutsideKind::Unknown => "unknown",
+    }
 }
 
 fn sites_text(view: &TimelineView<'_>, style: &Style) -> String {
