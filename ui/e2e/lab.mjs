@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
 
-const top = fileURLToPath(new URL("../../", import.meta.url));
+export const top = fileURLToPath(new URL("../../", import.meta.url));
 export const TWINHEAP = process.env.TWINHEAP_BIN ?? `${top}target/debug/twinheap`;
 export const fixture = (name) => `${top}crates/cli/tests/fixtures/${name}`;
 export const TRACE = `${top}crates/native/tests/fixtures/node22-start.heaptrack.zst`;
@@ -87,11 +87,11 @@ export function size(bytes) {
   const units = ["B", "kB", "MB", "GB"];
   let value = Math.abs(bytes);
   let unit = 0;
-  while (value >= 999.95 && unit < units.length - 1) {
+  while (value >= 999.5 && unit < units.length - 1) {
     value /= 1000;
     unit += 1;
   }
-  return `${bytes < 0 ? "−" : ""}${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+  return `${bytes < 0 ? "−" : ""}${unit === 0 ? value : value.toFixed(value >= 99.95 ? 0 : 1)} ${units[unit]}`;
 }
 
 export const count = (value) => new Intl.NumberFormat("en-US").format(value);

@@ -2,13 +2,14 @@
 // stay strings, and both themes can be read.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { NAMES, hostileSnapshot } from "./hostile.mjs";
-import { PATIENCE, TRACE, TWINHEAP, browser, cells, cli, count, fixture, newPage, open, shown, size, table } from "./lab.mjs";
+import { growing, writeRecording } from "./recording.mjs";
+import { PATIENCE, TRACE, TWINHEAP, browser, cells, cli, count, fixture, newPage, open, shown, size, table, top } from "./lab.mjs";
 
 const A = fixture("node24-a.heapsnapshot.zst");
 const B = fixture("node24-b.heapsnapshot.zst");
@@ -160,7 +161,7 @@ at("search finds texts, classes and ids", "?file=1", async () => {
   assert.ok((await cells(grid.getByRole("row").nth(1)))[0].includes(`@${wanted.objects[0].id}`));
   await page.getByRole("searchbox", { name: "Search text" }).fill(`@${wanted.objects[1].id}`);
   await page.keyboard.press("Enter");
-  await page.getByText("1 objects for").waitFor();
+  await page.getByText("1 object for").waitFor();
   await page.goBack();
   await page.getByText(`${count(wanted.total_count)} objects for`).waitFor();
 });
@@ -307,6 +308,91 @@ at("callers, sizes and the flame graph of a native trace", "?file=3&view=callers
   await page.frameLocator("iframe").getByText("Collapse recursion").waitFor();
 });
 
+test("what grows natively: the numbers of leaks, and the way to its stacks", { timeout: 2 * PATIENCE }, async () => {
+  const recording = (name, from) => writeRecording(join(folder, name), "./app --port 1", growing(from));
+  const [a, b] = [recording("a.trace", 0), recording("b.trace", 700)];
+  const other = await open(a, b);
+  for (const colorScheme of ["light", "dark"]) {
+    const fresh = await newPage(chrome, { colorScheme });
+    const verdict = fresh.getByRole("region", { name: "Verdict" });
+    // Words and numbers: in the Summary and in a view of its own.
+    const check = async (leaks, words) => {
+      await verdict.locator("strong").waitFor();
+      const text = (await verdict.innerText()).replace(/\s+/g, " ");
+      const [suspect] = leaks.suspects;
+      assert.equal(leaks.verdict, "leak");
+      assert.match(text, /^Leak: remember app\.c:10 keeps [\d.]+ kB more with each step \(\w+ confidence\)/);
+      assert.ok(text.includes(`alive, all together: ${leaks.steps.map((one) => size(one.live_bytes)).join(" → ")} (${words})`), text);
+      assert.ok(text.includes(`leaks: ${suspect.bytes.map(size).join(" → ")} in ${suspect.blocks.map(count).join(" → ")} blocks`), text);
+      assert.ok(text.includes(suspect.advice), text);
+    };
+    const [ladder, moments] = [cli("leaks", a, b), cli("leaks", b)];
+    await fresh.goto(`${other.address}?file=1&view=native`);
+    await check(ladder, "2 recordings");
+    await fresh.getByRole("link", { name: "Verdict", exact: true }).click();
+    await fresh.waitForURL(/view=native-verdict/);
+    await check(ladder, "2 recordings");
+    assert.match(await verdict.innerText(), /allocated by one stack/);
+    await fresh.getByRole("button", { name: "by moments of this one" }).click();
+    await fresh.waitForURL(/ladder=moments/);
+    await verdict.getByText(`${moments.steps.length} moments from`).waitFor();
+    await check(moments, `${moments.steps.length} moments from ${time(moments.steps[0].time)} to ${time(moments.steps.at(-1).time)}`);
+    assert.deepEqual(await fresh.evaluate(faint), []);
+    assert.deepEqual(await fresh.evaluate(nameless), []);
+    const wide = await fresh.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(wide <= 0, `${wide} pixels too wide`);
+    // The keyboard leads to the stacks behind the number, which have its bytes, and to nothing else.
+    await verdict.getByRole("link", { name: /^remember/ }).focus();
+    await fresh.keyboard.press("Enter");
+    await fresh.waitForURL(/view=bottom-up/);
+    const grid = await table(fresh, "Bottom-up");
+    const leaked = async () => (await cells(grid.getByRole("row").nth(1)))[2].split("\n")[0].trim();
+    assert.ok((await leaked()).startsWith(size(moments.suspects[0].bytes.at(-1))), await leaked());
+    assert.equal(await grid.getByRole("row").count(), 2);
+    await fresh.getByText("only remember app.c:10").waitFor();
+    await fresh.getByRole("button", { name: "All call sites" }).click();
+    await fresh.waitForURL((url) => !url.searchParams.has("site"));
+    await fresh.goBack();
+    await fresh.goBack();
+    await verdict.getByRole("link", { name: "flame graph" }).click();
+    await fresh.frameLocator("iframe").getByText("Collapse recursion").waitFor();
+    assert.deepEqual(fresh.problems, []);
+    await fresh.context().close();
+  }
+  other.close();
+});
+
+const time = (seconds) => `${seconds.toFixed(1)} s`;
+
+test("places in the source of a compiled script", { timeout: 2 * PATIENCE }, async () => {
+  // The program runs elsewhere; here is its checkout.
+  const typescript = join(top, "tests/gallery/typescript");
+  const dist = join(folder, "srv/dist");
+  mkdirSync(dist, { recursive: true });
+  for (const file of ["server.js", "server.js.map"]) copyFileSync(join(typescript, "dist", file), join(dist, file));
+  execFileSync(process.execPath, [join(typescript, "main.cjs"), folder, join(dist, "server.js")]);
+  rmSync(join(folder, "srv"), { recursive: true });
+  const dumps = [1, 2, 3, 4].map((rung) => join(folder, `${rung}.heapsnapshot`));
+  const root = ["--source-root", typescript];
+  const { location } = cli("leaks", ...root, ...dumps).suspects[0];
+  const object = cli("objects", dumps[3], ...root, "--class", "SessionStore").objects[0];
+  const words = ({ script, line, column, compiled }) =>
+    `${script}:${line}:${column} it ran as ${compiled.script}:${compiled.line}:${compiled.column}`;
+  const other = await open(...dumps, ...root);
+  const fresh = await newPage(chrome);
+  await fresh.goto(`${other.address}?file=3`);
+  const verdict = fresh.getByRole("region", { name: "Verdict" });
+  await verdict.getByText(words(location)).first().waitFor();
+  const ran = verdict.locator(".compiled").first();
+  const color = (locator) => locator.evaluate((element) => getComputedStyle(element).color);
+  assert.equal(await color(ran), await color(verdict.locator(".dim").first()));
+  await fresh.goto(`${other.address}?file=3&view=summary&id=${object.id}&pane=text`);
+  await fresh.locator(".facts").getByText(words(object.location)).waitFor();
+  assert.deepEqual(fresh.problems, []);
+  await fresh.context().close();
+  other.close();
+});
+
 test("lost blocks and known leaks of a native trace", { timeout: 2 * PATIENCE }, async () => {
   const source = join(folder, "lost.c");
   writeFileSync(source, "#include <stdlib.h>\nint main(void) { for (int i = 0; i < 7; i++) *(volatile char *)malloc(1000) = 1; return 0; }\n");
@@ -390,6 +476,7 @@ for (const colorScheme of ["light", "dark"]) {
         "?file=1&view=statistics",
         "?file=1&view=strings",
         "?file=3&view=native",
+        "?file=3&view=native-verdict",
         "?file=3&view=bottom-up",
         "?file=3&view=callers",
         "?file=3&view=sizes",

@@ -35,9 +35,11 @@ enum Compression {
 /// The name of standard input in messages.
 pub(crate) const STDIN_NAME: &str = "standard input";
 
-/// A mapped file is handed on in windows of this size, and each is let go when it is used: the file's pages then
-/// don't count as our memory.
-const WINDOW: usize = 32 << 20;
+/// A mapped file is handed on in windows, and each is let go when it is used: the file's pages then don't count as our
+/// memory. They double from the first size to the largest: two threads share the work on a large one, and for a small
+/// file it would be all of it.
+const FIRST_WINDOW: usize = 1 << 20;
+const LARGEST_WINDOW: usize = 32 << 20;
 
 /// Size of the buffers between decompressor and parser.
 const BUFFER: usize = 2 << 20;
@@ -198,16 +200,20 @@ fn map(file: &File, name: &str, feed: &mut Feed<'_>) -> anyhow::Result<()> {
     let mapping = unsafe { memmap2::Mmap::map(file).with_context(context)? };
     #[cfg(unix)]
     mapping.advise(memmap2::Advice::Sequential).with_context(context)?;
-    for (at, window) in mapping.chunks(WINDOW).enumerate() {
+    let (mut start, mut most) = (0, FIRST_WINDOW);
+    while start < mapping.len() {
+        let window = &mapping[start..mapping.len().min(start + most)];
         feed(window)?;
         #[cfg(unix)]
         // SAFETY: the mapping is of a file and never written, so dropping its pages loses nothing: an access would
         // read them again.
         unsafe {
             mapping
-                .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, at * WINDOW, window.len())
+                .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, window.len())
                 .with_context(context)?;
         }
+        start += window.len();
+        most = LARGEST_WINDOW.min(2 * most);
     }
     Ok(())
 }

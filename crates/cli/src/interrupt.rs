@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::INTERRUPTED;
+use crate::progress;
 
 /// Raised by the first Ctrl-C while somebody promised to look at it.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
@@ -21,6 +22,7 @@ pub(crate) fn install() {
         if COOPERATIVE.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst) {
             return;
         }
+        progress::leave_screen();
         twinheap_capture::remove_unfinished();
         std::process::exit(i32::from(INTERRUPTED));
     });

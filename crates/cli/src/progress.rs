@@ -1,7 +1,7 @@
 //! Progress on long work, and the times of the passes.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -18,6 +18,27 @@ use crate::output::Output;
 const PATIENCE: Duration = Duration::from_millis(700);
 /// How often the spinner turns while a pass runs.
 const TURN: Duration = Duration::from_millis(120);
+
+/// How long a bar may take to leave the screen at the end: a terminal can be stopped.
+const LEAVING: Duration = Duration::from_millis(200);
+
+/// The bar that is on the screen, for those who end the program while another thread works.
+static ON_SCREEN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Takes the bar off the screen for good, whoever it belongs to: the shell's prompt shall begin a line.
+pub(crate) fn leave_screen() {
+    let Some(bar) = ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let (done, is_done) = mpsc::channel();
+    // Not waited for without end. It goes with the process.
+    let clearing = std::thread::Builder::new().spawn(move || {
+        bar.finish_and_clear();
+        // Nobody waits any more if it took too long.
+        let _: Result<(), _> = done.send(());
+    });
+    if clearing.is_ok() {
+        let _: Result<(), _> = is_done.recv_timeout(LEAVING);
+    }
+}
 
 /// A finished pass, as `--timings` writes it.
 #[derive(Clone, Debug, Serialize)]
@@ -145,6 +166,7 @@ impl Progress {
             return false;
         }
         if self.bar.is_hidden() {
+            *ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.bar.clone());
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         true

@@ -62,7 +62,7 @@ impl SourceMaps {
                 (read(&path)?, path.parent()?.to_owned())
             }
         };
-        let is_package = twinheap_symbols::package_of(script).is_some();
+        let is_package = twinheap_jsheap::leaks::package_of(script).is_some();
         Some(Mapped { map: SourceMap::parse(&bytes)?, folder, is_package })
     }
 

@@ -127,6 +127,40 @@ fn a_leak_is_found_and_a_full_cache_is_none() {
     assert_ne!(healthy["verdict"], "leak");
 }
 
+/// Classes are counted as `summary` counts them.
+#[test]
+fn classes_that_grow_have_numbers_at_each_snapshot() {
+    let files = LAB.ladder("leaky");
+    let found = check("leaks", &files, &[], 0);
+    let classes = found["classes"].as_array().unwrap();
+    let ticket = classes.iter().find(|class| class["name"] == "Ticket").unwrap();
+    assert_eq!(
+        (&ticket["count"], &ticket["pattern"]),
+        (&serde_json::json!([400, 800, 1200]), &"steady".into())
+    );
+    for (at, file) in files.iter().enumerate() {
+        let summary = check("summary", std::slice::from_ref(file), &[], 0);
+        let rows = summary["classes"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == "Ticket").unwrap();
+        for figure in ["count", "shallow_size", "retained_size"] {
+            assert_eq!(row[figure], ticket[figure][at], "{figure} of {file}");
+        }
+    }
+    let healthy = check("leaks", &LAB.ladder("healthy"), &[], 0);
+    assert!(
+        healthy["classes"].as_array().unwrap().iter().all(|class| class["name"] != "Ticket"),
+        "{healthy}"
+    );
+    assert!(check("leaks", &files[..1], &[], 0).get("classes").is_none());
+
+    let args: Vec<&str> =
+        ["leaks", "--classes"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let text = String::from_utf8(run(&args).stdout).unwrap();
+    let (_, table) = text.split_once("Classes that grow").unwrap_or_else(|| panic!("{text}"));
+    let row = table.lines().find(|line| line.starts_with("Ticket ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(row.contains(" 400 → 800 → 1,200 ") && row.ends_with(" steady"), "{row}");
+}
+
 #[test]
 fn known_leaks_are_left_out() {
     let known = write("known", &format!("# accepted\n{} Ticket in Desk.open\n", signature()));
@@ -230,6 +264,7 @@ fn what_cannot_be_judged_is_said() {
     check_error(&["leaks", dump, "--known", bad], "line 1 of");
     check_error(&["leaks", dump, "--known", "/nowhere/known"], "can't read the known leaks");
     check_error(&["leaks", trace, "--known", &write("good-known", "0123456789abcdef")], "heap snapshots");
+    check_error(&["leaks", trace, "--classes"], "heap snapshots");
     check_error(&["leaks", dump, "--from", "1s"], "native traces");
     check_error(&["leaks", dump, trace], "needs a heap snapshot");
     check_error(&["leaks", trace, dump], "needs a native trace");

@@ -19,6 +19,7 @@ use crate::sources::Compiled;
 
 mod advice;
 mod census;
+mod classes;
 mod code;
 mod compare;
 pub mod detectors;
@@ -35,7 +36,9 @@ mod steps;
 mod text_hash;
 mod ways;
 
-pub use code::{Origin, package_of};
+pub use crate::npm::package_of;
+pub use classes::ClassGrowth;
+pub use code::Origin;
 pub use compare::{Fate, Outcome, compare};
 pub use detectors::Detector;
 pub use findings::Findings;

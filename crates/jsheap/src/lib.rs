@@ -27,6 +27,7 @@ mod interfaces;
 pub mod leaks;
 mod merged;
 mod names;
+mod npm;
 mod ownership;
 mod retainers;
 mod ropes;

@@ -1,9 +1,41 @@
 //! Costs of some stacks only.
 
-use twinheap_trace::{IpId, TraceId};
+use twinheap_trace::{FrameKind, IpId, TraceId};
 
+use crate::blame::blame;
 use crate::cost::{Cost, Costs, InfoCost};
-use crate::heap::NativeHeap;
+use crate::heap::{FrameView, NativeHeap};
+
+/// A call site by the texts of its line, as documents have them: bytes that are no text are replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SiteName {
+    /// Empty if unknown.
+    pub function: String,
+    /// The executable, library or addon; empty if unknown.
+    pub module: String,
+    /// The source; empty if unknown.
+    pub file: String,
+    /// From 1; 0 if unknown.
+    pub line: u32,
+}
+
+impl SiteName {
+    /// The site that a line is.
+    pub fn of(frame: &FrameView<'_>) -> SiteName {
+        let [function, module, file] =
+            [frame.function, frame.module, frame.file].map(|text| String::from_utf8_lossy(text).into_owned());
+        SiteName { function, module, file, line: frame.line }
+    }
+
+    fn is(&self, frame: &FrameView<'_>) -> bool {
+        // Generated code is in no file that could be told, and in another one in each process.
+        let is_module = frame.kind == FrameKind::Js || self.module == String::from_utf8_lossy(frame.module);
+        is_module
+            && self.line == frame.line
+            && self.function == String::from_utf8_lossy(frame.function)
+            && self.file == String::from_utf8_lossy(frame.file)
+    }
+}
 
 impl NativeHeap {
     /// Leaves those costs whose stacks pass through a function with `part` in its name; the others become nothing.
@@ -11,8 +43,18 @@ impl NativeHeap {
     ///
     /// Functions that stacks end with, such as `main`, are not asked for their names: they are in every stack.
     pub fn keep_function(&self, costs: &mut Costs, part: &[u8]) {
-        let is_kept = self.stacks_through(part);
-        for (stack, _) in costs.stacks.iter_mut().zip(&is_kept).filter(|(_, is_kept)| !**is_kept) {
+        self.keep(costs, &self.stacks_through(part));
+    }
+
+    /// Leaves those costs that [`crate::growth`] puts down to the call site; the others become nothing, as with
+    /// [`NativeHeap::keep_function`].
+    pub fn keep_site(&self, costs: &mut Costs, site: &SiteName) {
+        let is_of_site = |&stack: &TraceId| blame(self, stack).site.is_some_and(|line| site.is(&line.frame));
+        self.keep(costs, &self.stacks.iter().map(is_of_site).collect::<Vec<_>>());
+    }
+
+    fn keep(&self, costs: &mut Costs, is_kept: &[bool]) {
+        for (stack, _) in costs.stacks.iter_mut().zip(is_kept).filter(|(_, is_kept)| !**is_kept) {
             stack.cost = Cost::default();
         }
         for (info, cost) in costs.infos.iter_mut().enumerate() {

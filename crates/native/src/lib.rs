@@ -47,6 +47,7 @@ pub use callers::{CallEdge, CallerCallee, FunctionCost, caller_callee};
 pub use cost::{Cost, Costs, Measure, StackCost, Totals};
 pub use diff::{CostDelta, Side, StackDiff, stack_diffs};
 pub use estimate::{Variance, Variances};
+pub use filter::SiteName;
 pub use frame_tree::{Cut, Direction, FrameNode, FrameTree, Hidden, frame_tree};
 pub use frames::{FrameNo, FrameTable, Identity};
 pub use groups::{GroupCost, groups};

@@ -1,12 +1,14 @@
 //! `leaks`: the verdict, the suspects, and what to do next.
 
 mod brief;
+mod classes;
 mod outcomes;
 
 use serde::Serialize;
 use twinheap_jsheap::leaks::{Confidence, Findings, Location, Outcome, Pattern, Suspect, Verdict};
 
 pub use self::brief::{leaks_brief, leaks_picture};
+use self::classes::{ClassJson, classes_json, classes_text};
 use self::outcomes::{OutcomeJson, outcomes_json, outcomes_text};
 use crate::describe::{CompiledJson, Describer};
 use crate::names::clean;
@@ -26,6 +28,8 @@ pub struct LeaksView<'a> {
     pub accepted: &'a [Suspect],
     /// What became of the leaks of an older ladder, if there is one.
     pub outcomes: Option<&'a [Outcome<'a>]>,
+    /// Whether the text has the classes that grow; JSON has them always.
+    pub classes: bool,
     /// What limits the answer.
     pub warnings: &'a [String],
 }
@@ -42,6 +46,9 @@ struct Document<'a> {
     comparable_ids: Option<bool>,
     total_size: &'a [u64],
     suspects: Vec<SuspectJson<'a>>,
+    /// Classes that grow; missing for one dump.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<ClassJson<'a>>>,
     /// Signatures of what was left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     known: Vec<&'a str>,
@@ -104,6 +111,7 @@ pub fn leaks_json<'a>(describer: &Describer<'_>, view: &LeaksView<'a>) -> impl S
         comparable_ids: findings.comparable_ids,
         total_size: &findings.total_size,
         suspects: findings.suspects.iter().map(|suspect| suspect_json(describer, suspect)).collect(),
+        classes: (findings.total_size.len() > 1).then(|| classes_json(&findings.classes)),
         known: view.accepted.iter().map(|suspect| suspect.signature.as_str()).collect(),
         outcomes: view.outcomes.map(outcomes_json),
         warnings: view.warnings,
@@ -166,6 +174,9 @@ pub fn leaks_text(describer: &Describer<'_>, view: &LeaksView<'_>, style: &Style
     }
     if let Some(outcomes) = view.outcomes {
         out.push_str(&outcomes_text(outcomes, style));
+    }
+    if view.classes {
+        out.push_str(&classes_text(findings, style, most));
     }
     if !view.accepted.is_empty() {
         let names: Vec<String> = view.accepted.iter().map(|suspect| clean(&suspect.name, 60)).collect();

@@ -11,6 +11,8 @@
 //! about which there is any doubt has no name.
 
 mod frames;
+#[cfg(test)]
+mod hostile;
 mod layout;
 mod memory;
 mod objects;

@@ -5,6 +5,7 @@ mod heap;
 pub(crate) mod leaks;
 mod listing;
 mod native;
+mod native_leaks;
 mod path;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/merged", get(path::merged))
         .route("/leaks", get(leaks::leaks))
         .route("/native/summary", get(native::summary))
+        .route("/native/leaks", get(native_leaks::leaks))
         .route("/native/tree", get(native::tree))
         .route("/native/callers", get(native::callers))
         .route("/native/timeline", get(native::timeline))

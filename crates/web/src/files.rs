@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use twinheap_jsheap::{Heap, Watch, Work};
-use twinheap_native::NativeHeap;
+use twinheap_native::{FrameView, NativeHeap};
 use twinheap_trace::Trace;
 
 use crate::answer::Failure;
@@ -20,6 +20,9 @@ pub trait Load: Send + 'static {
     /// # Errors
     /// If there is nothing to show, in words.
     fn load(&self, path: &Path, progress: &Arc<FileProgress>) -> Result<Loaded, Problem>;
+
+    /// The npm package that a line of a native stack belongs to, if it belongs to one.
+    fn package_of(frame: &FrameView<'_>) -> Option<String>;
 }
 
 /// What was in a file.
@@ -165,7 +168,7 @@ impl Files {
     }
 
     /// Reads one after the other: two at once would share the memory's speed, and the first is wanted first.
-    pub(crate) fn load_all(&self, load: &impl Load) {
+    pub(crate) fn load_all<L: Load>(&self, load: &L) {
         for file in &self.0 {
             file.progress.start();
             let began = Instant::now();
@@ -174,7 +177,7 @@ impl Files {
                     Content::Heap(heap) => Opened::Heap(Box::new(HeapView::new(*heap, &*file.progress))),
                     Content::Native(trace) => {
                         file.progress.begin("stacks", Work { nodes: 0, edges: 0, bytes: 0 });
-                        let view = NativeView::new(NativeHeap::new(*trace));
+                        let view = NativeView::new(NativeHeap::new(*trace), L::package_of);
                         file.progress.end("stacks");
                         Opened::Native(Box::new(view))
                     }

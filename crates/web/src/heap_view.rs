@@ -227,19 +227,19 @@ impl HeapView {
         cut(&self.heap.classes().get(class).name().to_string_lossy(), most).0
     }
 
+    /// The script that ran.
     pub(crate) fn script_name(&self, script_id: u32) -> Option<String> {
         let name = self.scripts.name(script_id)?;
         Some(self.heap.snapshot.strings.get(name).to_string_lossy().into_owned())
     }
 
+    /// The place in the source of a script id and a line and column that count from 0.
+    pub(crate) fn place(&self, at: (u32, u32, u32)) -> LocationJson {
+        self.scripts.at(&self.heap, at).into()
+    }
+
     pub(crate) fn location(&self, node: NodeIdx) -> Option<LocationJson> {
-        let location = self.scripts.locate(&self.heap, node)?;
-        Some(LocationJson {
-            script: location.script,
-            script_id: location.script_id,
-            line: location.line,
-            column: location.column,
-        })
+        self.scripts.locate(&self.heap, node).map(LocationJson::from)
     }
 
     /// A text as far as the file has it, in characters that a page can show.

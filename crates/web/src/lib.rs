@@ -193,6 +193,10 @@ mod tests {
         fn load(&self, _: &Path, _: &Arc<FileProgress>) -> Result<Loaded, Problem> {
             Err(Problem { error: "nothing".to_owned(), hint: String::new() })
         }
+
+        fn package_of(_: &twinheap_native::FrameView<'_>) -> Option<String> {
+            None
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use twinheap_native::{Costs, Lost, NativeHeap, Suppressions, lost};
+use twinheap_native::{Costs, FrameView, Lost, NativeHeap, SiteName, Suppressions, lost};
 use twinheap_report::NativeSource;
 
 use crate::answer::Failure;
@@ -21,19 +21,25 @@ pub(crate) struct Stretch {
     pub(crate) ms: Option<Range<u64>>,
     /// A part of a function's name that stacks have to pass through.
     pub(crate) function: Option<String>,
+    /// The call site that stacks have to be put down to.
+    pub(crate) site: Option<SiteName>,
     /// Count what suppressions would leave out.
     pub(crate) unsuppressed: bool,
 }
 
+/// Who owns a module or script, if it is an npm package.
+pub(crate) type PackageOf = fn(&FrameView<'_>) -> Option<String>;
+
 pub(crate) struct NativeView {
     pub(crate) heap: NativeHeap,
+    pub(crate) package_of: PackageOf,
     costs: Cache<Stretch, Costs>,
     answers: Cache<String, Vec<u8>>,
 }
 
 impl NativeView {
-    pub(crate) fn new(heap: NativeHeap) -> NativeView {
-        NativeView { heap, costs: Cache::new(MOST_COSTS), answers: Cache::new(MOST_BYTES) }
+    pub(crate) fn new(heap: NativeHeap, package_of: PackageOf) -> NativeView {
+        NativeView { heap, package_of, costs: Cache::new(MOST_COSTS), answers: Cache::new(MOST_BYTES) }
     }
 
     /// Works out what somebody will ask for soon.
@@ -52,9 +58,21 @@ impl NativeView {
                 if let Some(part) = &stretch.function {
                     self.heap.keep_function(&mut costs, part.as_bytes());
                 }
+                if let Some(site) = &stretch.site {
+                    self.heap.keep_site(&mut costs, site);
+                }
                 Ok(costs)
             },
         )
+    }
+
+    /// The costs from the beginning until a moment, in milliseconds. They are not kept: who asks wants many.
+    pub(crate) fn costs_until(&self, stretch: &Stretch, ms: u64) -> Costs {
+        let mut costs = self.heap.costs(Some(&(0..ms)), &self.rules(stretch));
+        if let Some(part) = &stretch.function {
+            self.heap.keep_function(&mut costs, part.as_bytes());
+        }
+        costs
     }
 
     fn rules(&self, stretch: &Stretch) -> Suppressions {

@@ -4,7 +4,7 @@
 //! nodes. They are cut, since a name may be a string of megabytes; `object` has the whole.
 
 use serde::Serialize;
-use twinheap_jsheap::{ClassRow, Link};
+use twinheap_jsheap::{ClassRow, Compiled, Link, SourceLocation};
 use twinheap_snapshot::{EdgeType, NodeIdx, Wtf8};
 
 use crate::heap_view::HeapView;
@@ -19,6 +19,30 @@ pub(crate) struct LocationJson {
     pub(crate) script_id: u32,
     pub(crate) line: u32,
     pub(crate) column: u32,
+    /// The same place in the script that ran; absent if that is this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compiled: Option<CompiledJson>,
+}
+
+/// A place in a script that was made of other sources.
+#[derive(Debug, Serialize)]
+pub(crate) struct CompiledJson {
+    pub(crate) script: String,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+impl From<Compiled> for CompiledJson {
+    fn from(Compiled { script, line, column }: Compiled) -> Self {
+        CompiledJson { script, line, column }
+    }
+}
+
+impl From<SourceLocation> for LocationJson {
+    fn from(location: SourceLocation) -> Self {
+        let SourceLocation { script, script_id, line, column, compiled } = location;
+        LocationJson { script, script_id, line, column, compiled: compiled.map(CompiledJson::from) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -121,12 +145,7 @@ pub(crate) fn class_row(view: &HeapView, row: &ClassRow) -> ClassJson {
         shallow_size: row.shallow_size,
         retained_size: row.retained_size,
         distance: row.distance,
-        location: class.location.map(|(script_id, line, column)| LocationJson {
-            script: view.script_name(script_id),
-            script_id,
-            line: line.saturating_add(1),
-            column: column.saturating_add(1),
-        }),
+        location: class.location.map(|at| view.place(at)),
     }
 }
 

@@ -71,6 +71,7 @@ fn the_pages_types_are_what_the_server_answers() {
     check("NodeRow", "src/rows.rs", "struct NodeJson {");
     check("ClassRow", "src/rows.rs", "struct ClassJson {");
     check("Location", "src/rows.rs", "struct LocationJson {");
+    check("Compiled", "src/rows.rs", "struct CompiledJson {");
     check("Page<T>", "src/api/listing.rs", "struct PageJson<T> {");
     check("Tile", "../report/src/tiles.rs", "struct Tile {");
     check("MergedStep", "src/api/path.rs", "struct StepJson {");

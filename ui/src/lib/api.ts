@@ -60,6 +60,14 @@ export interface Location {
   script_id: number;
   line: number;
   column: number;
+  compiled?: Compiled;
+}
+
+/** The same place in the script that ran, if that was made of other sources. */
+export interface Compiled {
+  script: string;
+  line: number;
+  column: number;
 }
 
 export interface ClassRow {
@@ -172,6 +180,7 @@ export interface SuspectPlace {
   column: number;
   function: string | null;
   role: string;
+  compiled?: Compiled;
 }
 
 export interface Suspect {
@@ -196,6 +205,7 @@ export interface Suspect {
 export type Verdict = "leak" | "suspect" | "none";
 
 export interface Leaks {
+  headline: string;
   verdict: Verdict;
   confidence: string;
   files: number[];

@@ -1,20 +1,23 @@
 import { expect, test } from "vitest";
 
-import { count, distance, nodeLabel, percent, seconds, signed, size, visible } from "./format";
+import { count, distance, many, nodeLabel, percent, seconds, signed, size, visible } from "./format";
 
 test.each([
   [0, "0 B"],
   [999, "999 B"],
   [1000, "1.0 kB"],
-  [999_949, "999.9 kB"],
-  [999_950, "1.0 MB"],
-  [450_000_000, "450.0 MB"],
+  [99_949, "99.9 kB"],
+  [99_950, "100 kB"],
+  [999_499, "999 kB"],
+  [999_500, "1.0 MB"],
+  [450_000_000, "450 MB"],
   [-1500, "−1.5 kB"],
-  [2 ** 53, "9007.2 TB"],
+  [2 ** 53, "9007 TB"],
 ])("%d bytes are %s", (bytes, text) => expect(size(bytes)).toBe(text));
 
 test("numbers", () => {
   expect(count(1234567)).toBe("1,234,567");
+  expect([many(1, "object"), many(2000, "object")]).toEqual(["1 object", "2,000 objects"]);
   expect(signed(5)).toBe("+5");
   expect(signed(-5000, size)).toBe("−5.0 kB");
   expect(signed(0)).toBe("0");

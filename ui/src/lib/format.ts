@@ -6,11 +6,11 @@ export function size(bytes: number): string {
   const negative = bytes < 0;
   let value = Math.abs(bytes);
   let unit = 0;
-  while (value >= 999.95 && unit < UNITS.length - 1) {
+  while (value >= 999.5 && unit < UNITS.length - 1) {
     value /= 1000;
     unit += 1;
   }
-  const digits = unit === 0 ? String(value) : value.toFixed(1);
+  const digits = unit === 0 ? String(value) : value.toFixed(value >= 99.95 ? 0 : 1);
   return `${negative ? "−" : ""}${digits} ${UNITS[unit]}`;
 }
 
@@ -19,6 +19,11 @@ const grouped = new Intl.NumberFormat("en-US");
 /** A number with its thousands apart. */
 export function count(value: number): string {
   return grouped.format(value).replace("-", "−");
+}
+
+/** So many of something: `1 object`, `2 objects`. */
+export function many(value: number, one: string): string {
+  return `${count(value)} ${one}${value === 1 ? "" : "s"}`;
 }
 
 /** With a sign, for what came or went. */
@@ -85,7 +90,7 @@ export function baseName(path: string): string {
   return path.split(/[\\/]/).pop() || path;
 }
 
-export function place(location: { script: string | null; script_id: number; line: number; column: number }): string {
-  const script = location.script ? visible(location.script) : `script ${location.script_id}`;
+export function place(location: { script: string | null; script_id?: number; line: number; column: number }): string {
+  const script = location.script ? visible(location.script) : `script ${location.script_id ?? "?"}`;
   return `${script}:${location.line}:${location.column}`;
 }

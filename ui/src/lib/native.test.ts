@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { frameName, framePlace, shortName } from "./native";
 
 test.each([
-  ["std::vector<int, std::allocator<int>>::push_back(int const&)", "std::vector::push_back"],
+  ["std::vector<int, std::allocator<int>>::push_back(int const&)", "std::vector<>::push_back"],
+  ["void std::vector<A<int>>::f<B>(C<D>)", "void std::vector<>::f<>"],
   ["main", "main"],
   ["(anonymous namespace)::f(int)", "(anonymous namespace)::f"],
   ["operator new(unsigned long)", "operator new"],

@@ -98,6 +98,56 @@ export interface Histogram {
   buckets: Bucket[];
 }
 
+/** The line that stacks are put down to: function, module, file, line. */
+export type Site = [name: string, module: string, file: string, line: number];
+
+export interface NativeSuspect {
+  verdict: "leak" | "suspect";
+  confidence: string;
+  function: string | null;
+  module: string | null;
+  location: { script: string; line: number | null; column: number | null } | null;
+  package: string | null;
+  /** Alive at each step. */
+  bytes: number[];
+  blocks: number[];
+  growth_per_step: number;
+  pattern: string | null;
+  stacks: number;
+  frames: Frame[];
+  advice: string;
+}
+
+export interface NativeLeaks {
+  verdict: "leak" | "suspect" | "none";
+  confidence: string;
+  steps: { file: string; time: number | null; live_bytes: number }[];
+  suspect_count: number;
+  suspects: NativeSuspect[];
+  warnings: string[];
+}
+
+/** The verdict on the recordings of one program, or on moments of one; `problem` says why there is none. */
+export interface NativeVerdict {
+  ladder: "recordings" | "moments";
+  files: number[];
+  problem?: { error: string; hint: string };
+  headline: string;
+  names: string[];
+  sites: (Site | null)[];
+  newest: number[];
+  leaks: NativeLeaks;
+}
+
+export function siteOf(route: Route): Site | undefined {
+  try {
+    const site: unknown = JSON.parse(route["site"] ?? "");
+    return Array.isArray(site) && site.length === 4 ? (site as Site) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export type By = "peak" | "leaked" | "allocations" | "temporary";
 
 export const COSTS: [By, string, string][] = [
@@ -117,9 +167,9 @@ export function costText(by: By, value: number | null): string {
   return by === "peak" || by === "leaked" ? size(value) : count(value);
 }
 
-/** What of a recording all views show: cost, stretch of time, function, whether known leaks count. */
+/** What of a recording all views show: cost, stretch of time, function, call site, whether known leaks count. */
 export function selection(route: Route): Record<string, string | undefined> {
-  return { by: byOf(route), from: route["from"], to: route["to"], function: route["fn"], unsuppressed: route["known"] && "true" };
+  return { by: byOf(route), from: route["from"], to: route["to"], function: route["fn"], site: route["site"], unsuppressed: route["known"] && "true" };
 }
 
 export function nativeAddress(
@@ -131,7 +181,7 @@ export function nativeAddress(
   return address(`files/${file}/native/${view}`, { ...selection(route), ...more });
 }
 
-/** A function's name without its parameters and template arguments, as far as that can be told. */
+/** A function's name without its parameters and template arguments, as the command line has it. */
 export function shortName(name: string): string {
   let out = "";
   let depth = 0;
@@ -142,8 +192,10 @@ export function shortName(name: string): string {
       const operator = end < 0 ? name.slice(at) : name.slice(at, Math.max(end, at + 10));
       if (depth === 0) out += operator;
       at += operator.length - 1;
-    } else if (c === "<" && at > 0) depth += 1;
-    else if (c === ">" && depth > 0) depth -= 1;
+    } else if (c === "<" && at > 0) {
+      if (depth === 0) out += "<>";
+      depth += 1;
+    } else if (c === ">" && depth > 0) depth -= 1;
     else if (c === "(" && depth === 0 && at > 0 && !name.startsWith("(anonymous", at)) break;
     else if (depth === 0) out += c;
   }

@@ -2,11 +2,11 @@
 import { useState } from "react";
 
 import { type FileState, type NodeRow, type ObjectDetail, address } from "../lib/api";
-import { count, distance, nodeLabel, place, size, visible } from "../lib/format";
+import { count, distance, many, nodeLabel, size, visible } from "../lib/format";
 import { adjust, linkTo, step, useRoute, withParts } from "../lib/route";
 import { useAnswer, useSettledAfterFirst } from "../lib/use";
 import { NodeTree } from "./nodes";
-import { Bytes, Failed, NodeLabel, edgeText } from "./Words";
+import { Bytes, Failed, NodeLabel, Place } from "./Words";
 
 const TABS = [
   ["retainers", "Retainers"],
@@ -113,8 +113,7 @@ function PathList({ file, id }: { file: FileState; id: string }) {
         {steps.map((node, at) => (
           <li key={node.id}>
             <a {...linkTo(withParts(route, { id: String(node.id), rrow: undefined, ropen: undefined }))}>
-              {node.edge && <span className={`edge ${node.edge.type}`}>{edgeText(node.edge)} </span>}
-              <NodeLabel node={withoutEdge(node)} />
+              <NodeLabel node={node} />
             </a>
             <span className="dim"> {size(node.retained_size)} retained</span>
             {at > 0 && at < steps.length - 1 && (
@@ -132,11 +131,6 @@ function PathList({ file, id }: { file: FileState; id: string }) {
       </ol>
     </div>
   );
-}
-
-function withoutEdge(node: NodeRow): NodeRow {
-  const { edge: _, ...rest } = node;
-  return rest;
 }
 
 function Facts({ detail, whole }: { detail: ObjectDetail; whole: number }) {
@@ -168,7 +162,9 @@ function Facts({ detail, whole }: { detail: ObjectDetail; whole: number }) {
         {object.location && (
           <>
             <dt>{object.type === "closure" ? "Defined at" : "Constructor at"}</dt>
-            <dd className="mono">{place(object.location)}</dd>
+            <dd>
+              <Place at={object.location} />
+            </dd>
           </>
         )}
         <dt>Distance</dt>
@@ -181,7 +177,7 @@ function Facts({ detail, whole }: { detail: ObjectDetail; whole: number }) {
         <dd>
           <Bytes bytes={object.retained_size} />{" "}
           <span className="dim">
-            ({count(object.retained_size)} bytes, {count(object.dominated_count + 1)} objects
+            ({count(object.retained_size)} bytes, {many(object.dominated_count + 1, "object")}
             {whole > 0 && `, ${((object.retained_size / whole) * 100).toFixed(2)} % of the heap`})
           </span>
         </dd>

@@ -2,7 +2,7 @@
 import { useMemo, useState } from "react";
 
 import type { Tile } from "../lib/api";
-import { count, percent, size, visible } from "../lib/format";
+import { many, percent, size, visible } from "../lib/format";
 import { type Box, layOut, layOutIcicle } from "../lib/treemap";
 import { useSize } from "../lib/use";
 
@@ -47,7 +47,7 @@ export function Treemap({ root, zoom, onZoom, onClass, label, isIcicle }: Props)
         <span className="spring" />
         <span className="dim told" aria-live="polite">
           {visible(told.name)} · {size(told.size)} · {percent(told.size, root.size)}
-          {told !== root && told.count > 0 && ` · ${count(told.count)} objects`}
+          {told !== root && told.count > 0 && ` · ${many(told.count, "object")}`}
         </span>
         {shown.class !== null && (
           <button type="button" className="quiet" onClick={() => onClass(shown)}>

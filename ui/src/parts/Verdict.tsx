@@ -4,7 +4,7 @@ import { address } from "../lib/api";
 import { count, size, visible } from "../lib/format";
 import { linkTo } from "../lib/route";
 import { useAnswer } from "../lib/use";
-import { Failed } from "./Words";
+import { Failed, Place } from "./Words";
 
 /** Suspects on the first page. */
 const SHOWN = 3;
@@ -23,17 +23,12 @@ export function Verdict({ file, files }: { file: FileState; files: FileState[] }
       </section>
     );
   }
-  const words = {
-    leak: `Leaks, with ${data.confidence} confidence`,
-    suspect: "Suspicious",
-    none: dumps > 1 ? "Nothing leaks" : "Nothing suspicious in this one snapshot",
-  };
   return (
     <section className={`verdict ${data.verdict}`} aria-label="Verdict">
       <header>
-        <strong>{words[data.verdict]}</strong>
+        <strong>{visible(data.headline)}</strong>
         <span className="dim">
-          {dumps > 1 ? `by ${dumps} snapshots: ${data.total_size.map(size).join(" → ")}` : "one snapshot shows what is large, two or more show what grows"}
+          {dumps > 1 ? `${dumps} snapshots: ${data.total_size.map(size).join(" → ")}` : "one snapshot shows what is large, two or more show what grows"}
         </span>
       </header>
       <ul>
@@ -63,11 +58,7 @@ function Line({ suspect, file }: { suspect: Suspect; file: FileState }) {
         <span className="series">
           {suspect.count.map(count).join(" → ")} objects · {size(suspect.retained_size.at(-1) ?? 0)} retained
         </span>
-        {location && (
-          <span className="place">
-            {visible(location.script)}:{location.line}:{location.column}
-          </span>
-        )}
+        {location && <Place at={location} />}
         <a className="quiet" {...linkTo({ ...at, id: String(suspect.example_id), pane: "path" })}>
           how one is held
         </a>

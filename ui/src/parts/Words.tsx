@@ -1,7 +1,7 @@
 /** Small parts that are mostly words. */
 import type { ReactNode } from "react";
 
-import type { NodeRow } from "../lib/api";
+import type { Compiled, NodeRow } from "../lib/api";
 import { ApiError } from "../lib/api";
 import { nodeLabel, percent, place, size, visible } from "../lib/format";
 
@@ -62,6 +62,28 @@ export function edgeText(edge: { type: string; name: string }): string {
   }
 }
 
+interface Placed {
+  script: string | null;
+  script_id?: number;
+  line: number;
+  column: number;
+  compiled?: Compiled;
+}
+
+/** A place in the source, and where that is in the script that ran, if a source map leads from one to the other. */
+export function Place({ at }: { at: Placed }) {
+  return (
+    <span className="place">
+      {place(at)}
+      {at.compiled && <span className="compiled"> it ran as {place(at.compiled)}</span>}
+    </span>
+  );
+}
+
+function placeText(at: Placed): string {
+  return `${place(at)}${at.compiled ? ` (it ran as ${place(at.compiled)})` : ""}`;
+}
+
 /** A node's label with its id, behind the edge that leads to it. */
 export function NodeLabel({ node, joint }: { node: NodeRow; joint?: string }) {
   return (
@@ -75,7 +97,12 @@ export function NodeLabel({ node, joint }: { node: NodeRow; joint?: string }) {
       <span className={`label ${kindOf(node.type)}`}>{nodeLabel(node)}</span>
       <span className="id"> @{node.id}</span>
       {node.detached && <span className="badge">detached</span>}
-      {node.location && <span className="place"> {place(node.location)}</span>}
+      {node.location && (
+        <>
+          {" "}
+          <Place at={node.location} />
+        </>
+      )}
     </span>
   );
 }
@@ -83,7 +110,7 @@ export function NodeLabel({ node, joint }: { node: NodeRow; joint?: string }) {
 /** What a node's row says in text. */
 export function nodeText(node: NodeRow, joint = ":"): string {
   const edge = node.edge ? `${edgeText(node.edge)} ${joint} ` : "";
-  const at = node.location ? ` ${place(node.location)}` : "";
+  const at = node.location ? ` ${placeText(node.location)}` : "";
   return `${edge}${nodeLabel(node)} @${node.id}${at}`;
 }
 

@@ -2,7 +2,7 @@
 import { useMemo, useState } from "react";
 
 import { type ClassRow, type Classes, type MergedStep, address, get } from "../lib/api";
-import { count, visible } from "../lib/format";
+import { count, many, visible } from "../lib/format";
 import { adjust, step, useRoute } from "../lib/route";
 import type { PageOf } from "../lib/tree";
 import { useAnswer } from "../lib/use";
@@ -50,7 +50,7 @@ export function Merged({ file }: ViewProps) {
       {chosen ? (
         <>
           <p className="note" role="status">
-            {top.data ? `${count(all)} objects by their shortest paths from the roots` : "working…"}
+            {top.data ? `${many(all, "object")} by their shortest paths from the roots` : "working…"}
           </p>
           <TreeTable<MergedStep>
             takesFocus

@@ -2,7 +2,7 @@
 import { useState } from "react";
 
 import { type Info, address } from "../lib/api";
-import { count, visible } from "../lib/format";
+import { many, visible } from "../lib/format";
 import { useRoute } from "../lib/route";
 import { useAnswer } from "../lib/use";
 import { Inspector } from "../parts/Inspector";
@@ -22,7 +22,7 @@ export function Search({ file }: ViewProps) {
         <>
           <div className="toolbar">
             <span role="status">
-              {total === undefined ? "searching…" : `${count(total)} objects`} for <strong>{visible(text)}</strong>
+              {total === undefined ? "searching…" : many(total, "object")} for <strong>{visible(text)}</strong>
             </span>
           </div>
           <NodeTree

@@ -32,6 +32,9 @@ use memory::Ceilings;
 use passes::PassTable;
 use peers::{Contestant, Peer, Tools};
 
+/// The section that `npm run speed -- --write` in `ui/` writes.
+const PAGE: &str = "## The page\n";
+
 /// A peer that is slower than this is not run again: the ratio is clear, and the other runs would wait for it.
 const SLOW_S: f64 = 120.0;
 
@@ -127,7 +130,7 @@ fn js(args: &JsArgs) -> Result<()> {
     let path = if whole { root().join("BENCHMARKS.md") } else { work_dir().join("partial.md") };
     // What another command wrote into the document stays.
     let old = fs::read_to_string(&path).unwrap_or_default();
-    let others = [leaks::HEADING, native::HEADING, soak::document::HEADING, soak::recording::HEADING]
+    let others = [leaks::HEADING, native::HEADING, PAGE, soak::document::HEADING, soak::recording::HEADING]
         .map(|heading| section_of(&old, heading).trim_end());
     let text = others
         .into_iter()

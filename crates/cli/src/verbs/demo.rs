@@ -40,6 +40,7 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, output: &Output) -> anyhow::
         files: &notes.files,
         accepted: &[],
         outcomes: None,
+        classes: false,
         warnings: &notes.warnings,
     };
     let text = leaks_text(&Describer::new(&newest.heap), &view, &output.style, SUSPECTS);

@@ -43,6 +43,9 @@ pub(crate) struct LeaksArgs {
     /// Suspects to print; JSON has all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: usize,
+    /// Several snapshots: also the classes that grow, with their numbers at each
+    #[arg(long)]
+    pub(crate) classes: bool,
     /// One native trace: moments to compare
     #[arg(long, value_name = "N", default_value_t = MOMENTS, value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub(crate) steps: u16,
@@ -59,6 +62,7 @@ pub(crate) fn run(args: &LeaksArgs, global: &Global, output: &Output) -> anyhow:
         limit: args.limit,
         steps: args.steps,
         fail_on_leak: args.fail_on_leak,
+        classes: args.classes,
     };
     judge(&ask, global, output, &mut |found| match found {
         Found::Js(describer, view) if global.json => output.json(&leaks_json(describer, view)),
@@ -77,6 +81,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) limit: usize,
     pub(crate) steps: u16,
     pub(crate) fail_on_leak: bool,
+    pub(crate) classes: bool,
 }
 
 /// What was found.
@@ -108,7 +113,11 @@ pub(crate) fn judge(
     };
     let first = match load_any(first, global, &progress)? {
         Loaded::Native(trace, notes) => {
-            let options = [(ask.known.is_some(), "--known"), (!ask.before.is_empty(), "--before")];
+            let options = [
+                (ask.known.is_some(), "--known"),
+                (!ask.before.is_empty(), "--before"),
+                (ask.classes, "--classes"),
+            ];
             let given = options.iter().find(|(is_given, _)| *is_given).map(|(_, name)| *name);
             refuse(given, "heap snapshots", &notes, "a native trace")?;
             return native::judge((*trace, notes), others, &query, ask, (global, &progress, output), show);
@@ -141,6 +150,7 @@ pub(crate) fn judge(
         files: &notes.files,
         accepted: &accepted,
         outcomes: outcomes.as_deref(),
+        classes: ask.classes,
         warnings: &warnings,
     };
     show(Found::Js(&Describer::new(&newest.heap), &view))?;

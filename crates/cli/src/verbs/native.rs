@@ -197,7 +197,7 @@ pub(crate) fn lifetimes(trace: &Trace) -> Option<Vec<(InfoIdx, u8, u64)>> {
 
 /// The npm package that an addon or a script belongs to. Node itself may come as a package; it owns nothing.
 pub(crate) fn package_of(frame: &FrameView<'_>) -> Option<Vec<u8>> {
-    let owner = |path| std::str::from_utf8(path).ok().and_then(twinheap_symbols::package_of);
+    let owner = |path| std::str::from_utf8(path).ok().and_then(twinheap_jsheap::leaks::package_of);
     let addon = if frame.module.ends_with(b"/node") { None } else { owner(frame.module) };
-    addon.or_else(|| owner(frame.file)).map(|name| name.as_bytes().to_vec())
+    addon.or_else(|| owner(frame.file)).map(String::into_bytes)
 }

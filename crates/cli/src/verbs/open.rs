@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
+use twinheap_native::FrameView;
 use twinheap_report::SCHEMA_VERSION;
 use twinheap_web::{Content, FileProgress, Load, Problem, Server, WebError};
 
@@ -15,7 +16,8 @@ use crate::failure::{self, Failure, INTERRUPTED};
 use crate::interrupt::{Cooperative, STOP};
 use crate::load::{Loaded, load_any};
 use crate::output::Output;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
+use crate::verbs::native::package_of;
 
 /// The port if nobody says which: a tunnel over ssh wants one that stays the same.
 const PORT: u16 = 9598;
@@ -73,6 +75,8 @@ pub(crate) fn serve(server: Server, global: &Global) -> anyhow::Result<()> {
     let reader = Reader { global: global.clone(), output: Output::new(global) };
     let served = server.run(reader, &STOP).map_err(|error| told(&error));
     drop(cooperative);
+    // A file may be on its way still.
+    progress::leave_screen();
     served
 }
 
@@ -138,5 +142,9 @@ impl Load for Reader {
             self.output.warning(&format!("{}: {warning}", notes.file));
         }
         Ok(twinheap_web::Loaded { content, warnings: notes.warnings })
+    }
+
+    fn package_of(frame: &FrameView<'_>) -> Option<String> {
+        package_of(frame).map(|name| String::from_utf8_lossy(&name).into_owned())
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global, output: &Output) -> anyhow
         limit: args.limit,
         steps: MOMENTS,
         fail_on_leak: false,
+        classes: false,
     };
     // A report has the width of a page, whatever the terminal's.
     let style = Style { color: false, width: 120, ..output.style };

@@ -2,7 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::heap::Heap;
 use crate::ids::IdSet;
+use crate::leaks::classes::{ClassSums, class_sums};
 use crate::leaks::scene::Scene;
 
 /// Sums of one step. Sizes are bytes.
@@ -27,11 +29,26 @@ pub(crate) struct Census {
     pub(crate) steps: FxHashMap<u64, Sums>,
     /// What the detectors found: count, shallow and retained size by key.
     pub(crate) evidence: FxHashMap<String, Sums>,
+    /// The classes by name.
+    pub(crate) classes: FxHashMap<Vec<u8>, ClassSums>,
+}
+
+/// What is looked for on a second thread, since it needs no paths: only other dumps are compared with it.
+#[derive(Default)]
+pub(crate) struct Beside {
+    ids: IdSet,
+    classes: FxHashMap<Vec<u8>, ClassSums>,
+}
+
+impl Beside {
+    pub(crate) fn new(heap: &Heap) -> Beside {
+        Beside { ids: IdSet::new(heap), classes: class_sums(heap) }
+    }
 }
 
 impl Census {
-    /// Adds up; `ids` are the heap's, or none if there is no other dump.
-    pub(crate) fn new(scene: &Scene<'_>, ids: IdSet) -> Census {
+    /// Adds up.
+    pub(crate) fn new(scene: &Scene<'_>, beside: Beside) -> Census {
         let heap = scene.heap;
         let mut steps: FxHashMap<u64, Sums> = FxHashMap::default();
         steps.reserve(scene.steps.rows.len());
@@ -52,10 +69,11 @@ impl Census {
         Census {
             total_size: heap.total_size(),
             v8_layout: heap.snapshot.producer.v8_layout,
-            ids,
+            ids: beside.ids,
             max_id: heap.snapshot.max_js_object_id(),
             steps,
             evidence,
+            classes: beside.classes,
         }
     }
 }

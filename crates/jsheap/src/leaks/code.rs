@@ -11,6 +11,7 @@ use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, StringId};
 
 use crate::display::Scripts;
 use crate::heap::Heap;
+use crate::npm::package_of;
 
 /// Whose code a script is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,29 +37,6 @@ impl Origin {
         }
         if package_of(script).is_some() { Origin::Package } else { Origin::Program }
     }
-}
-
-/// The npm package that a script belongs to, by its path or URL: the innermost `node_modules/NAME`, which for pnpm's
-/// `.pnpm/name@1.2.3/node_modules/name/…` is `name`. Names with a dot in front are what tools keep there.
-pub fn package_of(script: &str) -> Option<String> {
-    let normal = script.replace('\\', "/");
-    let mut before = normal.as_str();
-    while let Some(at) = before.rfind("node_modules/") {
-        let rest = &normal[at + "node_modules/".len()..];
-        let is_whole = at == 0 || normal.as_bytes()[at - 1] == b'/';
-        let mut parts = rest.split('/');
-        let name = match (parts.next(), parts.next()) {
-            (Some(scope), Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
-            (Some(name), _) => name.to_owned(),
-            (None, _) => String::new(),
-        };
-        let has_file = rest.len() > name.len() + 1;
-        if is_whole && has_file && !name.is_empty() && !name.starts_with('.') {
-            return Some(name);
-        }
-        before = &normal[..at];
-    }
-    None
 }
 
 /// Functions and scripts of a heap.
@@ -298,27 +276,26 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(script: &str, origin: Origin, package: Option<&str>) {
+    fn check(script: &str, origin: Origin) {
         assert_eq!(Origin::of(script), origin, "{script}");
-        assert_eq!(package_of(script).as_deref(), package, "{script}");
     }
 
     #[test]
     fn scripts_belong_to_somebody() {
-        check("/srv/app/server.js", Origin::Program, None);
-        check("file:///srv/app/server.mjs", Origin::Program, None);
-        check("C:\\app\\server.js", Origin::Program, None);
-        check("[eval]", Origin::Program, None);
-        check("evalmachine.<anonymous>", Origin::Program, None);
-        check("node:internal/timers", Origin::Runtime, None);
-        check("node:events", Origin::Runtime, None);
-        check("internal/timers.js", Origin::Runtime, None);
-        check("events.js", Origin::Runtime, None);
-        check("/a/node_modules/lru-cache/index.js", Origin::Package, Some("lru-cache"));
-        check("/a/node_modules/@scope/pkg/x.js", Origin::Package, Some("@scope/pkg"));
-        check("C:\\a\\node_modules\\pkg\\x.js", Origin::Package, Some("pkg"));
-        check("/a/node_modules/.pnpm/b@1.0.0/node_modules/b/x.js", Origin::Package, Some("b"));
-        check("/a/node_modules/outer/node_modules/.cache/x.js", Origin::Package, Some("outer"));
-        check("/a/node_modules/x.js", Origin::Program, None);
+        check("/srv/app/server.js", Origin::Program);
+        check("file:///srv/app/server.mjs", Origin::Program);
+        check("C:\\app\\server.js", Origin::Program);
+        check("[eval]", Origin::Program);
+        check("evalmachine.<anonymous>", Origin::Program);
+        check("node:internal/timers", Origin::Runtime);
+        check("node:events", Origin::Runtime);
+        check("internal/timers.js", Origin::Runtime);
+        check("events.js", Origin::Runtime);
+        check("/a/node_modules/lru-cache/index.js", Origin::Package);
+        check("/a/node_modules/@scope/pkg/x.js", Origin::Package);
+        check("C:\\a\\node_modules\\pkg\\x.js", Origin::Package);
+        check("/a/node_modules/.pnpm/b@1.0.0/node_modules/b/x.js", Origin::Package);
+        check("/a/node_modules/outer/node_modules/.cache/x.js", Origin::Package);
+        check("/a/node_modules/x.js", Origin::Program);
     }
 }

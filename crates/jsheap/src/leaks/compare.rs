@@ -141,6 +141,7 @@ mod tests {
             verdict: Verdict::Leak,
             confidence: Confidence::High,
             suspects: rates.iter().map(suspect).collect(),
+            classes: Vec::new(),
             total_size: Vec::new(),
             comparable_ids: None,
             warnings: Vec::new(),

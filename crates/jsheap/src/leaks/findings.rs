@@ -3,9 +3,9 @@
 use twinheap_snapshot::{EdgeIdx, NodeIdx};
 
 use crate::ids::IdEvidence;
+use crate::leaks::ClassGrowth;
 use crate::leaks::advice::advice;
 use crate::leaks::census::{Census, Sums};
-use crate::leaks::code::package_of;
 use crate::leaks::detectors;
 use crate::leaks::naming::{Holding, accumulation};
 use crate::leaks::place::locate;
@@ -13,6 +13,7 @@ use crate::leaks::scene::Scene;
 use crate::leaks::signature::signature;
 use crate::leaks::steps::NO_STEP;
 use crate::leaks::{Accumulation, Confidence, LocationRole, Pattern, Strength, Suspect, Verdict};
+use crate::npm::package_of;
 use twinheap_trend::trend;
 
 /// Suspects that are compared with each other: each with each.
@@ -31,6 +32,8 @@ pub struct Findings {
     pub confidence: Confidence,
     /// Worst first.
     pub suspects: Vec<Suspect>,
+    /// Classes that grow, whoever holds their objects, the one whose shallow size grew most first; of one dump none.
+    pub classes: Vec<ClassGrowth>,
     /// The heap's size at each dump, in bytes.
     pub total_size: Vec<u64>,
     /// Whether object ids mean the same objects in all dumps; `None` for one dump.
@@ -56,6 +59,7 @@ impl Findings {
             verdict: Verdict::None,
             confidence: Confidence::High,
             suspects: Vec::new(),
+            classes: Vec::new(),
             total_size: dumps().map(|dump| dump.total_size).collect(),
             comparable_ids: None,
             warnings,

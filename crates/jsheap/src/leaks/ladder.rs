@@ -3,8 +3,9 @@
 use twinheap_snapshot::{EdgeIdx, Join, NodeIdx, NodeType};
 
 use crate::heap::Heap;
-use crate::ids::{IdEvidence, IdSet};
-use crate::leaks::census::{Ages, Census, Sums, ages};
+use crate::ids::IdEvidence;
+use crate::leaks::census::{Ages, Beside, Census, Sums, ages};
+use crate::leaks::classes::growing;
 use crate::leaks::detectors::Doubles;
 use crate::leaks::findings::{Draft, Findings, conclude, draft_evidence};
 use crate::leaks::naming::{Holding, owner};
@@ -35,15 +36,15 @@ impl Ladder {
 
     /// Adds a dump that is not the newest. Its heap can go afterwards. `join` lends a second thread.
     pub fn add(&mut self, heap: &Heap, join: &Join<'_>) {
-        let (scene, ids) = look(heap, true, join);
-        self.earlier.push(Census::new(&scene, ids));
+        let (scene, beside) = look(heap, true, join);
+        self.earlier.push(Census::new(&scene, beside));
     }
 
     /// Judges the ladder with its newest dump; without earlier ones, that dump alone. `join` lends a second thread.
     pub fn finish(self, newest: &Heap, join: &Join<'_>) -> Findings {
-        let (scene, ids) = look(newest, !self.earlier.is_empty(), join);
+        let (scene, beside) = look(newest, !self.earlier.is_empty(), join);
         let newest = &scene;
-        let now = Census::new(newest, ids);
+        let now = Census::new(newest, beside);
         let mut findings = Findings::new(&self.earlier, &now);
         if self.earlier.is_empty() {
             let drafts = single::suspects(newest);
@@ -52,6 +53,8 @@ impl Ladder {
         }
         let ids: Vec<IdEvidence> = self.earlier.iter().map(|dump| dump.ids.evidence(&now.ids)).collect();
         findings.note_ids(&ids);
+        let dumps: Vec<_> = self.earlier.iter().chain([&now]).map(|dump| &dump.classes).collect();
+        findings.classes = growing(&dumps);
         let comparable = findings.comparable_ids == Some(true);
         let climb = Climb { earlier: &self.earlier, now: &now, scene: newest, comparable };
         let drafts = climb.drafts();
@@ -60,18 +63,18 @@ impl Ladder {
     }
 }
 
-/// Finds the paths, and at the same time what needs no paths: texts that are there more than once, and the ids if
-/// `with_ids` says that there are other dumps.
-fn look<'a>(heap: &'a Heap, with_ids: bool, join: &Join<'_>) -> (Scene<'a>, IdSet) {
-    let (mut scene, mut doubles, mut ids) = (None, None, IdSet::default());
+/// Finds the paths, and at the same time what needs no paths: texts that are there more than once, and ids and classes
+/// if there are other dumps to compare them with.
+fn look<'a>(heap: &'a Heap, is_ladder: bool, join: &Join<'_>) -> (Scene<'a>, Beside) {
+    let (mut scene, mut doubles, mut beside) = (None, None, Beside::default());
     join(&mut || scene = Some(Scene::new(heap)), &mut || {
         doubles = Some(Doubles::new(heap));
-        if with_ids {
-            ids = IdSet::new(heap);
+        if is_ladder {
+            beside = Beside::new(heap);
         }
     });
     let scene = scene.unwrap_or_else(|| Scene::new(heap));
-    (if let Some(doubles) = doubles { scene.with_doubles(doubles) } else { scene }, ids)
+    (if let Some(doubles) = doubles { scene.with_doubles(doubles) } else { scene }, beside)
 }
 
 /// A group of growing steps with one owner.

@@ -8,10 +8,11 @@
 use rustc_hash::FxHashSet;
 use twinheap_snapshot::{EdgeType, NodeIdx, NodeType, StringId};
 
-use crate::leaks::code::{Function, Mentions, Origin, package_of};
+use crate::leaks::code::{Function, Mentions, Origin};
 use crate::leaks::naming::is_part;
 use crate::leaks::scene::Scene;
 use crate::leaks::{Accumulation, AccumulationKind, Location, LocationRole};
+use crate::npm::package_of;
 
 /// Objects inside a leaking one that are looked at for code.
 const MOST_INSIDE: usize = 300;

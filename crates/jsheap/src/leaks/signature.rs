@@ -1,9 +1,9 @@
 //! A name for a leak that stays when the process, its paths on disk or the version of Node.js change.
 
-use crate::leaks::code::package_of;
 use crate::leaks::keys::is_key;
 use crate::leaks::text_hash::hash_bytes;
 use crate::leaks::{Accumulation, Location};
+use crate::npm::package_of;
 
 /// Sixteen hexadecimal digits of a hash over: what kind of place it is and what it is called, the class that piles
 /// up, and the file. No ids, no lines, no folders outside of the package, no names that are data.

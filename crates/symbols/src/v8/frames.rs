@@ -116,8 +116,9 @@ struct SeenScript {
 /// So many `SharedFunctionInfo`s are remembered, several times those of a server. A worker that comes has all of its own,
 /// and when it goes nobody tells.
 const MOST_SEEN: usize = 1 << 15;
-const SHARED_WORDS: usize = 10;
-const SCRIPT_WORDS: usize = 15;
+/// Words of these objects that are read at once; no version of V8 that is known has more.
+pub(super) const SHARED_WORDS: usize = 10;
+pub(super) const SCRIPT_WORDS: usize = 15;
 
 impl Frames {
     /// None yet, of a process with V8 of this layout.
@@ -211,7 +212,7 @@ impl Frames {
             (body.positions.at(offset), JsCode::Interpreted)
         } else {
             let place = body.and_then(|body| Some((body, body.baseline.as_ref()?)));
-            match place.filter(|(_, (start, end, _))| (start + 1..=*end).contains(&frame.pc)) {
+            match place.filter(|(_, (start, end, _))| *start < frame.pc && frame.pc <= *end) {
                 Some((body, (start, _, table))) => {
                     let bytecode = table.at(frame.pc - start);
                     (bytecode.and_then(|offset| body.positions.at(offset)), JsCode::Baseline)

@@ -4,6 +4,7 @@ use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use object::{Endianness, elf};
 use rustc_hash::FxHashMap;
 
+use super::frames::{SCRIPT_WORDS, SHARED_WORDS};
 use crate::elf::{Elf, RawSymbols};
 
 /// Prefix of the constants that Node exports for debuggers; V8's `tools/gen-postmortem-metadata.py` makes them.
@@ -185,7 +186,7 @@ impl Layout {
         };
         let script_name = known.offset(&["class_Script__name__Object"])?;
         let first_variable = known.offset(&["scopeinfo_idx_first_vars"])?;
-        Some(Layout {
+        let layout = Layout {
             build_id: elf.build_id()?.to_vec(),
             version,
             interpreter: symbols.interpreter?,
@@ -238,7 +239,19 @@ impl Layout {
                 first: first_variable + 1,
                 has_position: first_variable >= 5,
             },
-        })
+        };
+        layout.has_known_sizes().then_some(layout)
+    }
+
+    /// Whether the objects that are read at once have room for the parts that are looked at. A later V8, or a file that
+    /// lies, may say otherwise.
+    pub(super) fn has_known_sizes(&self) -> bool {
+        let Shared { data, name_or_scope_info, script, literal_id, size } = self.shared;
+        let is_within = |words: usize, offsets: &[usize]| offsets.iter().all(|offset| *offset < words * 8);
+        is_within(SHARED_WORDS, &[data, name_or_scope_info, script, literal_id])
+            && size <= SHARED_WORDS * 8
+            && is_within(SCRIPT_WORDS, &[self.script.source, self.script.name, self.script.id])
+            && self.scope_info.first >= 2
     }
 }
 

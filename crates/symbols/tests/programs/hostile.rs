@@ -5,9 +5,7 @@ use std::sync::LazyLock;
 
 use crate::support::{self, C, Lab, read};
 use proptest::prelude::*;
-use twinheap_symbols::{
-    Bytes, JitMap, JsName, Module, Options, Resolved, Store, Symbolizer, demangle, package_of,
-};
+use twinheap_symbols::{Bytes, JitMap, JsName, Module, Options, Resolved, Store, Symbolizer, demangle};
 
 /// Small programs, plain and with compressed sections, with the addresses of a function.
 static PROGRAMS: LazyLock<Vec<(Vec<u8>, u64)>> = LazyLock::new(|| {
@@ -82,7 +80,6 @@ proptest! {
         let _demangled = demangle(name.as_bytes());
         let parsed = JsName::parse(&name);
         prop_assert!(!parsed.function.is_empty());
-        let _package = package_of(&name);
     }
 
     #[test]

@@ -3,16 +3,20 @@
 use axum::extract::State;
 use serde::Serialize;
 use twinheap_jsheap::leaks::{Findings, Ladder, Location, Suspect};
+use twinheap_report::{Describer, LeaksView, Style, leaks_brief};
 use twinheap_snapshot::sequential;
 
 use super::{Answer, App, FilePath, OfHeap, Shared, work};
 use crate::answer::Failure;
 use crate::files::Opened;
 use crate::heap_view::HeapView;
+use crate::rows::CompiledJson;
 
 /// The words are those of `leaks --json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct LeaksJson {
+    /// The verdict in a sentence.
+    headline: String,
     verdict: &'static str,
     confidence: &'static str,
     /// Numbers of the files that were looked at, oldest first.
@@ -53,6 +57,8 @@ struct PlaceJson {
     column: u32,
     function: Option<String>,
     role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compiled: Option<CompiledJson>,
 }
 
 /// What leaks.
@@ -81,9 +87,21 @@ fn findings(app: &App, view: &HeapView, files: &[usize]) -> Result<LeaksJson, Fa
         let before = OfHeap::get(app, id)?;
         ladder.add(&before.heap, &sequential);
     }
-    let Findings { verdict, confidence, suspects, total_size, comparable_ids, warnings } =
-        ladder.finish(&view.heap, &sequential);
+    let findings = ladder.finish(&view.heap, &sequential);
+    let of_findings = LeaksView {
+        findings: &findings,
+        files: &[],
+        accepted: &[],
+        outcomes: None,
+        classes: false,
+        warnings: &[],
+    };
+    let brief = leaks_brief(&Describer::new(&view.heap), &of_findings, &Style::default(), 0);
+    // Classes are what the page compares by itself.
+    let Findings { verdict, confidence, suspects, total_size, comparable_ids, warnings, classes: _ } =
+        findings;
     Ok(LeaksJson {
+        headline: brief.headline,
         verdict: verdict.word(),
         confidence: confidence.word(),
         files: files.to_vec(),
@@ -101,6 +119,7 @@ fn suspect_json(view: &HeapView, suspect: Suspect) -> SuspectJson {
         column: location.column,
         function: location.function,
         role: location.role.word(),
+        compiled: location.compiled.map(CompiledJson::from),
     };
     SuspectJson {
         verdict: suspect.verdict.word(),

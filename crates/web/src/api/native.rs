@@ -8,8 +8,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use twinheap_native::{
-    Costs, Cut, Direction, FrameTable, Identity, Measure, Side, Sizes, call_sites, caller_callee, frame_tree,
-    size_buckets, stack_diffs, timeline as time_line, top_down,
+    Costs, Cut, Direction, FrameTable, Identity, Measure, Side, SiteName, Sizes, call_sites, caller_callee,
+    frame_tree, size_buckets, stack_diffs, timeline as time_line, top_down,
 };
 use twinheap_report::{
     CallersView, FlameCost, FlameGraph, FlameView, HistogramView, NativeDiffView, NativeSource,
@@ -44,6 +44,9 @@ pub(super) struct NativeQuery {
     /// A part of a function's name.
     #[serde(default)]
     function: String,
+    /// A call site, as JSON: function, module, file, line.
+    #[serde(default)]
+    site: String,
     /// `peak`, `leaked`, `allocations` or `temporary`.
     #[serde(default)]
     by: String,
@@ -56,12 +59,15 @@ pub(super) struct NativeQuery {
     #[serde(default)]
     unsuppressed: bool,
     buckets: Option<usize>,
+    /// `recordings` or `moments`, for the verdict; whatever fits if left out.
+    #[serde(default)]
+    pub(super) ladder: String,
     /// The older file, for a comparison.
     base: Option<usize>,
 }
 
 impl NativeQuery {
-    fn stretch(&self) -> Result<Stretch, Failure> {
+    pub(super) fn stretch(&self) -> Result<Stretch, Failure> {
         let ms = |seconds: f64| (seconds * 1e3).round().max(0.0) as u64;
         let is_all = self.from.is_none() && self.to.is_none();
         let range = self.from.map_or(0, ms)..self.to.map_or(u64::MAX, ms);
@@ -71,8 +77,19 @@ impl NativeQuery {
         Ok(Stretch {
             ms: (!is_all).then_some(range),
             function: (!self.function.is_empty()).then(|| self.function.clone()),
+            site: self.site()?,
             unsuppressed: self.unsuppressed,
         })
+    }
+
+    fn site(&self) -> Result<Option<SiteName>, Failure> {
+        if self.site.is_empty() {
+            return Ok(None);
+        }
+        let (function, module, file, line) = serde_json::from_str(&self.site).map_err(|_| {
+            Failure::bad(format!("`{}` is no call site", self.site), "choose one that the Verdict names")
+        })?;
+        Ok(Some(SiteName { function, module, file, line }))
     }
 
     fn by(&self) -> Result<Measure, Failure> {
@@ -242,7 +259,8 @@ pub(super) async fn diff(
         let number =
             base.ok_or_else(|| Failure::bad("there is nothing to compare with", "choose an older file"))?;
         let base = OfNative::get(&files, number)?;
-        let stretch = Stretch { function: asked.source.function.map(str::to_owned), ..Stretch::default() };
+        let of_both = asked.query.stretch()?;
+        let stretch = Stretch { function: of_both.function, site: of_both.site, ..Stretch::default() };
         let costs = base.costs(&stretch)?;
         let path = files.files.path(number);
         let sides = [

@@ -2,8 +2,8 @@
 import { useEffect, useRef, useState } from "react";
 
 import type { FileState } from "../../lib/api";
-import { seconds } from "../../lib/format";
-import { COSTS, type Timeline, byOf, nativeAddress } from "../../lib/native";
+import { baseName, seconds, visible } from "../../lib/format";
+import { COSTS, type Timeline, byOf, nativeAddress, shortName, siteOf } from "../../lib/native";
 import { step, useRoute } from "../../lib/route";
 import { useAnswer, useSettled } from "../../lib/use";
 import { Chart } from "./Chart";
@@ -26,8 +26,9 @@ export function NativeBar({ file, tall }: { file: FileState; tall?: boolean }) {
     if (settled !== latest.current) step({ fn: settled || undefined });
   }, [settled]);
   // The whole recording, however much of it the views below show.
-  const { from: _from, to: _to, ...always } = route;
+  const { from: _from, to: _to, site: _site, ...always } = route;
   const timeline = useAnswer<Timeline>(nativeAddress(file.id, "timeline", always));
+  const site = siteOf(route);
   const range =
     route["from"] || route["to"]
       ? ([Number(route["from"] ?? 0), Number(route["to"] ?? timeline.data?.end ?? 0)] as const)
@@ -58,6 +59,14 @@ export function NativeBar({ file, tall }: { file: FileState; tall?: boolean }) {
           />{" "}
           with known leaks
         </label>
+        {site && (
+          <span className="chip">
+            only {visible(shortName(site[0]) || baseName(site[1]) || "what has no name")} {site[2] && visible(`${baseName(site[2])}:${site[3]}`)}{" "}
+            <button type="button" className="quiet" onClick={() => step({ site: undefined, row: undefined, open: undefined })}>
+              All call sites
+            </button>
+          </span>
+        )}
         <span className="dim" role="status">
           {range ? (
             <>

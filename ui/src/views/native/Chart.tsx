@@ -8,9 +8,8 @@ import { count, seconds, size } from "../../lib/format";
 import type { Timeline } from "../../lib/native";
 import { useSize } from "../../lib/use";
 
-const LEFT = 64;
-const RIGHT = 12;
-const AXIS = 16;
+/** In sizes of the page's letters, which are larger on a large screen. */
+const MARGINS = { left: 5, right: 0.9, axis: 1.3 };
 
 interface Props {
   timeline: Timeline;
@@ -23,8 +22,10 @@ export function Chart({ timeline, range, onRange, tall }: Props) {
   const [ref, { width }] = useSize();
   const [drag, setDrag] = useState<[number, number] | null>(null);
   const [over, setOver] = useState<number | null>(null);
-  const liveHeight = tall ? 130 : 52;
-  const callHeight = tall ? 44 : 18;
+  const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize) || 13;
+  const [LEFT, RIGHT, AXIS] = [MARGINS.left * rem, MARGINS.right * rem, MARGINS.axis * rem];
+  const liveHeight = (tall ? 10 : 4) * rem;
+  const callHeight = (tall ? 3.4 : 1.4) * rem;
   const height = liveHeight + callHeight + AXIS + 6;
   const drawn = useMemo(() => {
     const { time, end, live_bytes: live, rss, allocations, temporary } = timeline;
@@ -46,7 +47,7 @@ export function Chart({ timeline, range, onRange, tall }: Props) {
     const step = time.length > 0 ? (x(end) - x(start)) / time.length : 0;
     const bars = time.map((t, i) => ({ x: x(t), all: h(allocations[i] ?? 0), temporary: h(temporary?.[i] ?? 0) }));
     return { x, y, liveArea, rssLine, bars, step, most, calls };
-  }, [timeline, width, liveHeight, callHeight]);
+  }, [timeline, width, liveHeight, callHeight, LEFT, RIGHT]);
   const { x } = drawn;
   const [start, end] = [timeline.time[0] ?? 0, timeline.end];
   const timeAt = (clientX: number, box: DOMRect) => Math.min(end, Math.max(start, x.invert(clientX - box.left)));
@@ -92,7 +93,7 @@ export function Chart({ timeline, range, onRange, tall }: Props) {
           }}
           onPointerLeave={() => setOver(null)}
         >
-          <text x={LEFT - 6} y={12} className="axis end">
+          <text x={LEFT - 6} y={0.9 * rem} className="axis end">
             {size(drawn.most)}
           </text>
           <text x={LEFT - 6} y={liveHeight} className="axis end">
@@ -108,11 +109,11 @@ export function Chart({ timeline, range, onRange, tall }: Props) {
                 <rect x={bar.x} width={Math.max(0.5, drawn.step - 0.5)} y={callHeight - bar.temporary} height={bar.temporary} className="temporary" />
               </g>
             ))}
-            <text x={LEFT - 6} y={10} className="axis end">
+            <text x={LEFT - 6} y={0.8 * rem} className="axis end">
               {count(drawn.calls)}
             </text>
           </g>
-          {x.ticks(Math.max(2, width / 140)).map((t) => (
+          {x.ticks(Math.max(2, width / (11 * rem))).map((t) => (
             <text key={t} x={x(t)} y={height - 3} className="axis middle">
               {seconds(t)}
             </text>

@@ -6,11 +6,12 @@ import { useAnswer } from "../../lib/use";
 import { Card, Failed } from "../../parts/Words";
 import type { ViewProps } from "../list";
 import { NativeBar } from "./Bar";
+import { NativeVerdict } from "./Verdict";
 
 const STACKS = 15;
 const FRAMES = 4;
 
-export function NativeStart({ file }: ViewProps) {
+export function NativeStart({ file, files }: ViewProps) {
   const route = useRoute();
   const by = byOf(route);
   const { data, error } = useAnswer<NativeSummary>(nativeAddress(file.id, "summary", route));
@@ -48,6 +49,7 @@ export function NativeStart({ file }: ViewProps) {
               <Card title="Recorded for">{seconds(data.runtime)}</Card>
             </dl>
           </header>
+          <NativeVerdict file={file} files={files} most={3} />
           <section>
             <h2>Most expensive stacks</h2>
             <Stacks stacks={(data.stacks[by] ?? []).slice(0, STACKS)} cost={(stack) => costText(by, stack[by])} />

@@ -5,10 +5,12 @@ import { NativeDiff } from "./Diff";
 import { Flame } from "./Flame";
 import { HistogramView } from "./Histogram";
 import { NativeStart } from "./Start";
+import { NativeVerdictView } from "./Verdict";
 import { BottomUp, TopDown } from "./Trees";
 
 export const NATIVE_VIEWS: View[] = [
   { name: "native", title: "Summary", Body: NativeStart },
+  { name: "native-verdict", title: "Verdict", Body: NativeVerdictView },
   { name: "bottom-up", title: "Bottom-up", Body: BottomUp },
   { name: "top-down", title: "Top-down", Body: TopDown },
   { name: "callers", title: "Caller / callee", Body: CallerCallee },

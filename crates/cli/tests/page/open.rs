@@ -1,31 +1,11 @@
 //! `twinheap open` on the real binary: who may ask, what is answered, and that its numbers are the command line's.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what can't be unwrapped is a failed test, with its place in the message"
-)]
-
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-/// Longer than anything takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn twinheap() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_twinheap"));
-    command.env("NO_COLOR", "1").env_remove("COLUMNS");
-    command
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
+use super::lab::{Page, cli, fixture, twinheap};
 
 /// A small heap whose strings would do something in a page that doesn't take them for text.
 fn hostile_snapshot() -> String {
@@ -63,110 +43,6 @@ fn hostile_snapshot() -> String {
         edges.join(","),
         list(&strings)
     )
-}
-
-/// A running `twinheap open`.
-struct Page {
-    child: Child,
-    /// `127.0.0.1:port`
-    host: String,
-    token: String,
-}
-
-struct Response {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Response {
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-}
-
-impl Page {
-    fn open(files: &[&Path]) -> Page {
-        let mut command = twinheap();
-        command.arg("open").args(files).args(["--json", "--listen", "127.0.0.1:0"]);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let document: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(document["schema_version"], 1);
-        let address = document["address"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
-        let (host, token) = address.trim_end_matches('/').split_once('/').unwrap();
-        assert_eq!(token.len(), 64);
-        Page { child, host: host.to_owned(), token: token.to_owned() }
-    }
-
-    /// Asks with these lines in the head.
-    fn ask(&self, method: &str, path: &str, head: &str) -> Response {
-        let mut stream = TcpStream::connect(&self.host).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "{method} {path} HTTP/1.1\r\n{head}Connection: close\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Response { status, head: head.to_lowercase(), body: answer[end + 4..].to_vec() }
-    }
-
-    fn get(&self, path: &str) -> Response {
-        self.ask("GET", &format!("/{}/{path}", self.token), &format!("Host: {}\r\n", self.host))
-    }
-
-    /// Waits until all files are read or refused.
-    #[track_caller]
-    fn wait(&self) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let state = self.get("api/state").json();
-            let files = state["files"].as_array().unwrap();
-            if files.iter().all(|file| file["status"] == "ready" || file["status"] == "failed") {
-                return state;
-            }
-            assert!(Instant::now() < deadline, "{state}");
-        }
-    }
-
-    /// All rows of a list, page by page.
-    fn rows(&self, path: &str, limit: usize) -> Vec<Value> {
-        let mut rows: Vec<Value> = Vec::new();
-        loop {
-            let page = self.get(&format!("{path}&offset={}&limit={limit}", rows.len())).json();
-            assert_eq!(page["offset"], rows.len(), "{page}");
-            let more = page["rows"].as_array().unwrap();
-            assert!(more.len() <= limit);
-            rows.extend(more.iter().cloned());
-            if rows.len() as u64 >= page["total"].as_u64().unwrap() {
-                return rows;
-            }
-            assert!(!more.is_empty());
-        }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        // A test that failed must not leave it running.
-        let _: Result<(), _> = self.child.kill();
-        let _: Result<_, _> = self.child.wait();
-    }
-}
-
-/// What the command line says; lone surrogates, which a Rust string can't hold, become replacement characters.
-#[track_caller]
-fn cli(args: &[&str]) -> Value {
-    let output = twinheap().args(args).arg("--json").stdin(Stdio::null()).output().unwrap();
-    let mut text = String::from_utf8(output.stdout).unwrap();
-    while let Some(at) = text.find("\\ud") {
-        text.replace_range(at..at + 6, "\\ufffd");
-    }
-    serde_json::from_str(&text).unwrap()
 }
 
 #[test]

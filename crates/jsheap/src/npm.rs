@@ -2,17 +2,18 @@
 
 const FOLDER: &str = "node_modules/";
 
-/// The npm package that owns the module or script at `path`, a path or an address (`file:///…`); `None` outside of
-/// every `node_modules`.
+/// The npm package that owns the module or script at `path`, a path with slashes of either kind or an address
+/// (`file:///…`); `None` outside of every `node_modules`.
 ///
 /// The innermost folder decides, so pnpm's `.pnpm/name@1.2.3/node_modules/name/…` is `name`. Names that begin with a
 /// dot are no packages but what tools keep there (`.bin`, `.cache`, `.pnpm`): those belong to the package around them.
-pub fn package_of(path: &str) -> Option<&str> {
-    let mut before = path;
+pub fn package_of(path: &str) -> Option<String> {
+    let path = path.replace('\\', "/");
+    let mut before = &*path;
     while let Some(at) = before.rfind(FOLDER) {
         let is_whole = at == 0 || path.as_bytes()[at - 1] == b'/';
         if let Some(name) = package_at(&path[at + FOLDER.len()..]).filter(|_| is_whole) {
-            return Some(name);
+            return Some(name.to_owned());
         }
         before = &path[..at];
     }
@@ -36,7 +37,7 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, expected: Option<&str>) {
-        assert_eq!(package_of(path), expected, "{path}");
+        assert_eq!(package_of(path).as_deref(), expected, "{path}");
     }
 
     #[test]
@@ -49,6 +50,7 @@ mod tests {
         check("/a/.yarn/unplugged/y-npm-1.2/node_modules/y/y.node", Some("y"));
         check("file:///srv/a b/node_modules/pkg/x.mjs", Some("pkg"));
         check("node_modules/pkg/x.mjs", Some("pkg"));
+        check("C:\\a\\node_modules\\@scope\\pkg\\x.js", Some("@scope/pkg"));
     }
 
     #[test]

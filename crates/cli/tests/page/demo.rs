@@ -1,30 +1,14 @@
 //! `twinheap demo` on the real binary: the verdicts, the page in the end, and what stays behind.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what can't be unwrapped is a failed test, with its place in the message"
-)]
-
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{ChildStdout, Command, Stdio};
 
-use serde_json::Value;
-
-/// Longer than anything takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn twinheap() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_twinheap"));
-    command.env("NO_COLOR", "1").env_remove("COLUMNS");
-    command
-}
+use super::lab::{Client, Running, twinheap};
 
 /// A demo that serves its page.
 struct Demo {
-    child: Child,
+    running: Running,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -32,9 +16,9 @@ impl Demo {
     fn start(args: &[&str]) -> Demo {
         let mut command = twinheap();
         command.arg("demo").args(args).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Demo { child, stdout }
+        let mut running = Running(command.spawn().unwrap());
+        let stdout = BufReader::new(running.0.stdout.take().unwrap());
+        Demo { running, stdout }
     }
 
     /// What it says, and the address that this ends with.
@@ -52,20 +36,12 @@ impl Demo {
 
     /// Presses Ctrl-C, which is no failure: all was said.
     fn interrupt(mut self) {
-        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill").args(["-INT", &self.running.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(self.running.0.wait().unwrap().code(), Some(0));
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        // A test that failed must not leave it running.
-        let _: Result<(), _> = self.child.kill();
-        let _: Result<_, _> = self.child.wait();
     }
 }
 
@@ -74,30 +50,17 @@ impl Drop for Demo {
 fn check_page(address: &str) {
     let (page, query) = address.split_once('?').unwrap();
     assert_eq!(query, "file=2");
-    let (host, token) = page.strip_prefix("http://").unwrap().trim_end_matches('/').split_once('/').unwrap();
-    let ask = |path: &str| {
-        let mut stream = TcpStream::connect(host).unwrap();
-        write!(stream, "GET /{token}/{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        body.to_owned()
-    };
-    assert!(ask("").starts_with("<!doctype html>"));
-    let deadline = Instant::now() + PATIENCE;
-    let kinds = loop {
-        let state: Value = serde_json::from_str(&ask("api/state")).unwrap();
-        let files = state["files"].as_array().unwrap();
-        if files.iter().all(|file| file["status"] == "ready") {
-            break files.iter().map(|file| file["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-        }
-        assert!(Instant::now() < deadline && !state.to_string().contains("failed"), "{state}");
-    };
+    let page = Client::at(page);
+    assert!(page.get("").body.starts_with(b"<!doctype html>"));
+    let state = page.wait();
+    let files = state["files"].as_array().unwrap();
+    assert!(files.iter().all(|file| file["status"] == "ready"), "{state}");
+    let kinds: Vec<_> = files.iter().map(|file| file["kind"].as_str().unwrap()).collect();
     let snapshots = ["js-snapshot"; 3];
     let recorded = cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"));
     let native = recorded.then_some("native-trace");
     assert_eq!(kinds, snapshots.into_iter().chain(native).collect::<Vec<_>>());
-    let leaks: Value = serde_json::from_str(&ask("api/files/2/leaks")).unwrap();
+    let leaks = page.get("api/files/2/leaks").json();
     assert_eq!((&leaks["verdict"], &leaks["suspects"][0]["class"]), (&"leak".into(), &"Session".into()));
 }
 
@@ -170,7 +133,7 @@ fn the_demo_works_without_a_compiler_and_where_nothing_can_be_written() {
     let (text, notes) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{text}{notes}");
     assert!(notes.contains("no C compiler"), "{notes}");
-    let source = include_str!("../assets/demo/server.cjs");
+    let source = include_str!("../../assets/demo/server.cjs");
     let line = 1 + source.lines().position(|line| line.contains("return (color) =>")).unwrap();
     let told = text.lines().any(|l| l.contains(&format!("server.cjs:{line}")) && l.contains(" leaks: "));
     assert!(told, "no line {line} in: {text}");
