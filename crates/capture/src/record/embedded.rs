@@ -277,9 +277,6 @@ mod tests {
         check(b"\0mimalloc: warning: mimalloc: error: show_errors<jemalloc>: opt.narenas\0");
         check(b"\0mimalloc: warning: \0mimalloc: error: \0");
         check(b"\0<jemalloc>: \0");
-        // Such as these very tests.
-        let own = std::env::current_exe().and_then(std::fs::read).expect("the test's own file");
-        check(&own);
     }
 
     #[test]
