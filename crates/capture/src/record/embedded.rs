@@ -277,12 +277,6 @@ mod tests {
         check(b"\0mimalloc: warning: mimalloc: error: show_errors<jemalloc>: opt.narenas\0");
         check(b"\0mimalloc: warning: \0mimalloc: error: \0");
         check(b"\0<jemalloc>: \0");
-        // Such as these very tests.
-        let mut own = Vec::new();
-        let file = std::env::current_exe().and_then(std::fs::File::open);
-        file.and_then(|mut file| std::io::Read::read_to_end(&mut file, &mut own))
-            .expect("the test's own file");
-        check(&own);
     }
 
     #[test]

@@ -359,3 +359,6 @@ fn read_identity(reader: &Reader<'_>, shared: Pointer) -> Option<Identity> {
     let of_script = [script[0], part(layout.script.source), part(layout.script.name), part(layout.script.id)];
     Some((words, identity, script_at, of_script))
 }
+
+#[cfg(test)]
+mod tests;
