@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use object::read::elf::ElfFile64;
@@ -13,6 +14,7 @@ use twinheap_trace::heaptrace::{EmbeddedAllocator, RefusedHook};
 use twinheap_wire::plan::{MAX_PATH, Plan};
 
 use super::embedded::{allocator_inside, allocator_of};
+use super::known_files::{FileIdentity, KnownFiles};
 use super::look::mappings;
 use super::places::Module;
 use super::plan::{Question, plan};
@@ -21,7 +23,7 @@ use crate::debug_files::DebugFiles;
 
 /// Works out a plan for the module that a process asks about, and writes it where the process reads it; the allocators
 /// that the module has.
-pub(super) fn answer_plan(ring: &Ring, pid: u32) -> Vec<EmbeddedAllocator> {
+pub(super) fn answer_plan(ring: &Ring, pid: u32, known: &mut KnownFiles) -> Vec<EmbeddedAllocator> {
     let asked = ring.plan();
     let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
     let question = Question {
@@ -45,11 +47,19 @@ pub(super) fn answer_plan(ring: &Ring, pid: u32) -> Vec<EmbeddedAllocator> {
         let file = Path::new(&root).join(path.strip_prefix("/").unwrap_or(&path));
         (mapped, file)
     };
+    let identity = fs::metadata(&file).map(|about| FileIdentity::of(&about));
+    let is_without = identity.as_ref().is_ok_and(|identity| known.is_without_allocator(identity));
     let memory = File::open(format!("/proc/{pid}/mem"));
-    let answer = match (DebugFiles::default().open(&file), memory) {
+    let bytes = if is_without { None } else { DebugFiles::default().open(&file) };
+    let answer = match (bytes, memory) {
         (Some(bytes), Ok(memory)) => plan((*bytes).as_ref(), &path, &memory, &question),
         _ => super::plan::Answer::default(),
     };
+    if let Ok(identity) = identity
+        && answer.is_without
+    {
+        known.note_without_allocator(identity);
+    }
     for (word, code) in asked.code.iter().zip(answer.code.chunks(8)) {
         let mut bytes = [0; 8];
         bytes[..code.len()].copy_from_slice(code);
@@ -83,22 +93,23 @@ pub(super) fn unhooked(
     modules: &[Module],
     known: &[EmbeddedAllocator],
     hooked: &[u64],
+    files: &mut KnownFiles,
 ) -> Vec<EmbeddedAllocator> {
     let mut seen: FxHashSet<&[u8]> = FxHashSet::default();
-    let mut calls: Vec<OwnCall> = Vec::new();
+    let mut calls: Vec<(String, Rc<Inside>)> = Vec::new();
     let mut found = Vec::new();
     for module in modules {
         if !module.path.starts_with(b"/") || !seen.insert(&module.path) {
             continue;
         }
         let path = Path::new(std::ffi::OsStr::from_bytes(&module.path));
-        let Some(bytes) = DebugFiles::default().open(path) else { continue };
-        let bytes: &[u8] = (*bytes).as_ref();
-        calls.extend(own_calls(bytes, path));
+        let read = || Some(Inside::of((*DebugFiles::default().open(path)?).as_ref()));
+        let Some(inside) = files.inside(module, read) else { continue };
+        calls.push((path.to_string_lossy().into_owned(), Rc::clone(&inside)));
         if known.iter().any(|known| known.module.as_bytes() == module.path) {
             continue;
         }
-        if let Some(name) = allocator_inside(bytes) {
+        if let Some(name) = inside.allocator {
             let has = |address: &u64| (module.start..module.end).contains(address);
             let names = HOOKED.iter().zip(hooked).filter(|(_, address)| has(address));
             let names: Vec<String> = names.map(|(name, _)| (*name).to_owned()).collect();
@@ -109,13 +120,13 @@ pub(super) fn unhooked(
         let is_malloc = !hooked.is_empty();
         let mut allocator = EmbeddedAllocator { name: name.to_owned(), module, hooked, ..Default::default() };
         if is_malloc {
-            let calls = calls.iter().filter(|call| call.allocator == name && call.module != allocator.module);
-            allocator.refused = calls
-                .map(|call| RefusedHook {
-                    function: call.function.clone(),
-                    reason: format!("{} calls it by its own name", call.module),
-                })
-                .collect();
+            for (caller, inside) in calls.iter().filter(|(caller, _)| *caller != allocator.module) {
+                let functions = inside.calls.iter().filter(|(allocator, _)| *allocator == name);
+                allocator.refused.extend(functions.map(|(_, function)| RefusedHook {
+                    function: function.clone(),
+                    reason: format!("{caller} calls it by its own name"),
+                }));
+            }
         } else {
             let reason = "it has no symbols of its allocator, or was loaded together with the program";
             allocator.reason = Some(reason.to_owned());
@@ -125,22 +136,28 @@ pub(super) fn unhooked(
     found.into_iter().filter_map(describe).collect()
 }
 
-/// A function of an allocator that a module wants from another one.
-struct OwnCall {
-    allocator: &'static str,
-    function: String,
-    module: String,
+/// What a file says of allocators.
+#[derive(Default)]
+pub(super) struct Inside {
+    /// The one that is inside of it.
+    allocator: Option<&'static str>,
+    /// Functions of allocators that it wants from others: whose, and which.
+    calls: Vec<(&'static str, String)>,
 }
 
-fn own_calls(bytes: &[u8], path: &Path) -> Vec<OwnCall> {
+impl Inside {
+    fn of(bytes: &[u8]) -> Inside {
+        Inside { allocator: allocator_inside(bytes), calls: own_calls(bytes) }
+    }
+}
+
+fn own_calls(bytes: &[u8]) -> Vec<(&'static str, String)> {
     let Ok(file) = ElfFile64::<Endianness>::parse(bytes) else { return Vec::new() };
     let wanted = file.dynamic_symbols().filter(ObjectSymbol::is_undefined);
     wanted
         .filter_map(|symbol| {
             let function = symbol.name().ok()?;
-            let allocator = allocator_of(function)?;
-            let module = path.to_string_lossy().into_owned();
-            Some(OwnCall { allocator, function: function.to_owned(), module })
+            Some((allocator_of(function)?, function.to_owned()))
         })
         .collect()
 }

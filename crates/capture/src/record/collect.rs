@@ -24,6 +24,7 @@ use super::error::RecordError;
 use super::file_name::{before_exec, file_name};
 use super::jit::JitCode;
 use super::js::{self, JsFrames};
+use super::known_files::KnownFiles;
 use super::launch::{self, Folder};
 use super::looks::Looks;
 use super::names::write_symbols;
@@ -102,6 +103,7 @@ pub fn record(
         status: None,
         active: Vec::new(),
         done: Vec::new(),
+        known: KnownFiles::new(options.follow),
         bystanders: 0,
         first_ring: None,
         is_told: false,
@@ -131,6 +133,7 @@ struct Collector<'a> {
     status: Option<ExitStatus>,
     active: Vec<Active>,
     done: Vec<Recorded>,
+    known: KnownFiles,
     bystanders: u32,
     first_ring: Option<Ring>,
     /// The program was told to end.
@@ -174,7 +177,7 @@ impl Active {
     }
 
     /// Answers what the process asks.
-    fn answer(&mut self) {
+    fn answer(&mut self, known: &mut KnownFiles) {
         if self.recording.ring.plan().outcome.swap(outcome::NONE, Ordering::Acquire) == outcome::LEFT {
             for allocator in self.allocators.get_mut(self.planned.clone()).into_iter().flatten() {
                 allocator.hooked.clear();
@@ -190,7 +193,7 @@ impl Active {
             self.look();
             self.recording.ring.answer(request::LOOK);
         } else if self.recording.ring.asked() == request::PLAN {
-            let found = answer_plan(&self.recording.ring, self.pid);
+            let found = answer_plan(&self.recording.ring, self.pid, known);
             self.allocators.retain(|known| found.iter().all(|found| found.module != known.module));
             self.planned = self.allocators.len()..self.allocators.len() + found.len();
             self.allocators.extend(found);
@@ -220,7 +223,7 @@ impl Collector<'_> {
                 sampled = Instant::now();
                 self.active.iter_mut().for_each(Active::sample);
             }
-            self.active.iter_mut().for_each(Active::answer);
+            self.active.iter_mut().for_each(|active| active.answer(&mut self.known));
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
                 self.folder.empty_waste();
@@ -433,7 +436,7 @@ impl Collector<'_> {
         status: Option<ExitStatus>,
     ) -> Result<(), RecordError> {
         while active.recording.drain(true) > 0 {}
-        active.answer();
+        active.answer(&mut self.known);
         active.recording.sample(None);
         let path = active.path;
         let failed = |error| RecordError::Write { path: path.clone(), error };
@@ -456,7 +459,8 @@ impl Collector<'_> {
             debuginfod_cache: debuginfod_cache(),
         };
         let files = DebugFiles::with_servers();
-        let (named, mut problems) = write_symbols(&places, &jit, &js, &files, options, &mut writer);
+        let known = &mut self.known;
+        let (named, mut problems) = write_symbols(&places, &jit, &js, &files, options, known, &mut writer);
         let (fetched, failures) = files.fetched();
         problems.splice(0..0, failures);
         writer.live(live);
@@ -483,7 +487,7 @@ impl Collector<'_> {
         };
         let mut allocators = active.allocators;
         let hooked: Vec<u64> = ring.plan().known.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-        allocators.extend(unhooked(&places.modules, &allocators, &hooked));
+        allocators.extend(unhooked(&places.modules, &allocators, &hooked, &mut self.known));
         let end = End {
             reason,
             allocators: allocators.clone(),

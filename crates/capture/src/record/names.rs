@@ -1,5 +1,6 @@
 //! Names for the places of a finished recording.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use twinheap_trace::{Frame, FrameKind, IpId, ModuleNo};
 
 use super::jit::JitCode;
 use super::js::JsFrames;
+use super::known_files::{FileNo, KnownFiles};
 use super::places::{Owner, Places};
 
 /// How many places have names, by the kind of their code.
@@ -29,13 +31,15 @@ pub struct Named {
 /// What all functions return to that V8 interprets.
 const INTERPRETER: &str = "Builtins_InterpreterEntryTrampoline";
 
-/// Writes the functions of all places; how many have one, and a sentence for each module that has no names.
+/// Writes the functions of all places; how many have one, and a sentence for each module that has no names. Names that
+/// recordings before this one had are taken from `known`.
 pub(super) fn write_symbols<W: Write>(
     places: &Places,
     jit: &JitCode,
     js: &JsFrames,
     files: &dyn Files,
     options: Options,
+    known: &mut KnownFiles,
     writer: &mut Writer<W>,
 ) -> (Named, Vec<String>) {
     let store = Store::new();
@@ -52,6 +56,11 @@ pub(super) fn write_symbols<W: Write>(
             })
         })
         .collect();
+    known.make_room();
+    let known_of: Vec<Option<FileNo>> = places.modules.iter().map(|module| known.number(module)).collect();
+    // Files that need not be read for the names that were asked before.
+    let mut answered: BTreeSet<FileNo> = BTreeSet::new();
+    let mut new: Vec<(FileNo, u64, Resolved)> = Vec::new();
     let mut named = Named::default();
     // Module by module: each has its tables in memory only while they are needed.
     // A thread's stack may be read before the module that another thread has met first.
@@ -71,7 +80,22 @@ pub(super) fn write_symbols<W: Write>(
         let ip = IpId(at as u32 + 1);
         let frames = match owner {
             Owner::Module(ModuleNo(number)) => {
-                let resolved = symbolizer.resolve(modules[number as usize], address);
+                let number = number as usize;
+                let (file, at) = (known_of[number], address.wrapping_sub(places.modules[number].bias));
+                let fresh;
+                let resolved = match file.and_then(|file| known.name(file, at)) {
+                    Some(before) => {
+                        answered.extend(file);
+                        before
+                    }
+                    None => {
+                        fresh = symbolizer.resolve(modules[number], address);
+                        if let Some(file) = file.filter(|_| new.len() < known.room()) {
+                            new.push((file, at, fresh.clone()));
+                        }
+                        &fresh
+                    }
+                };
                 // The interpreter's entry is no name for a function that it runs.
                 if resolved.frames.first().is_some_and(|frame| frame.function == INTERPRETER) {
                     named.generated += 1;
@@ -79,7 +103,7 @@ pub(super) fn write_symbols<W: Write>(
                     named.native += 1;
                     named.native_named += u64::from(!resolved.frames.is_empty());
                 }
-                native(&resolved, writer)
+                native(resolved, writer)
             }
             Owner::Js(spot) => {
                 named.generated += 1;
@@ -111,8 +135,24 @@ pub(super) fn write_symbols<W: Write>(
     for (ip, frames) in &symbols {
         writer.symbols(*ip, frames);
     }
-    let problems = symbolizer.problems().iter().map(ToString::to_string);
-    (named, problems.chain(js.problem()).collect())
+    let mut problems: Vec<String> = Vec::new();
+    for problem in symbolizer.problems() {
+        let text = problem.to_string();
+        if let Some(file) = known_of[problem.module.0 as usize] {
+            known.set_problem(file, text.clone());
+        }
+        problems.push(text);
+    }
+    for text in answered.into_iter().filter_map(|file| known.problem(file)) {
+        if !problems.iter().any(|problem| problem == text) {
+            problems.push(text.to_owned());
+        }
+    }
+    problems.extend(js.problem());
+    for (file, at, name) in new {
+        known.add_name(file, at, name);
+    }
+    (named, problems)
 }
 
 fn native<W: Write>(resolved: &Resolved, writer: &mut Writer<W>) -> Vec<Frame> {

@@ -51,6 +51,8 @@ pub(super) struct Answer {
     pub(super) patches: Vec<(u64, u64, u64)>,
     /// The allocators that the module has.
     pub(super) allocators: Vec<EmbeddedAllocator>,
+    /// The file has no function of an allocator, wherever it is mapped and whoever asks.
+    pub(super) is_without: bool,
 }
 
 /// A function that allocates or frees.
@@ -125,8 +127,10 @@ fn make(bytes: &[u8], path: &Path, memory: &File, question: &Question) -> Option
     {
         candidates.retain(|candidate| candidate.function.family != PLAIN);
     }
-    if candidates.is_empty() || candidates.iter().any(|candidate| question.known.contains(&candidate.address))
-    {
+    if candidates.is_empty() {
+        return Some(Answer { is_without: true, ..Answer::default() });
+    }
+    if candidates.iter().any(|candidate| question.known.contains(&candidate.address)) {
         return None;
     }
     let mut moved: Vec<Result<Moved, String>> =
