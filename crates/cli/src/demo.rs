@@ -14,7 +14,7 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
@@ -177,7 +177,8 @@ pub(crate) struct DemoRun {
 pub(crate) struct NativeRun {
     /// The file.
     pub(crate) recording: PathBuf,
-    /// When the snapshots were taken, in milliseconds since the recording began.
+    /// When the snapshots were begun, in milliseconds since 1970. A file knows by the same clock when its recording
+    /// began; when that was, nobody outside of the recorded process can tell better.
     pub(crate) moments: Vec<u64>,
 }
 
@@ -235,7 +236,7 @@ fn grow(
                 progress(&Step::Visiting { done: visit, total });
             }
         }
-        moments.push(server.recorded_ms());
+        moments.push(unix_ms());
         let path = folder.join(format!("demo-{number}.heapsnapshot"));
         let bytes = camera.take(server.pid(), &path, stop)?;
         progress(&Step::Snapshot { number, of: count, visits, bytes });
@@ -249,6 +250,11 @@ fn grow(
         progress(&Step::NotRecorded(&why));
     }
     Ok((snapshots, is_recorded.then_some(NativeRun { recording, moments })))
+}
+
+/// Now, in milliseconds since 1970.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Starts the server under the recorder, or by itself where that doesn't work; whether it is recorded.

@@ -353,7 +353,9 @@ impl Collector<'_> {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let info = rustix::system::sysinfo();
         let page_size = rustix::param::page_size() as u64;
+        // It began when the process loaded the recorder, which may be a while ago.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let began = since.saturating_sub(Duration::from_nanos(clock.nanoseconds(clock.now())));
         Meta {
             recorder: format!("twinheap {}", env!("CARGO_PKG_VERSION")),
             argv,
@@ -361,7 +363,7 @@ impl Collector<'_> {
             pid,
             ppid: if pid == self.child.id() { std::process::id() } else { 0 },
             hostname: hostname(),
-            start_unix_ms: since.as_millis() as u64,
+            start_unix_ms: began.as_millis() as u64,
             page_size,
             physical_pages: info.totalram.saturating_mul(u64::from(info.mem_unit)) / page_size,
             clock: clock.name().to_owned(),

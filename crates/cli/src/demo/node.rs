@@ -131,11 +131,6 @@ impl<'a> Server<'a> {
         self.process.pid()
     }
 
-    /// Milliseconds since the server began to be recorded.
-    pub(super) fn recorded_ms(&self) -> u64 {
-        self.process.recorded_ms()
-    }
-
     /// One visit to the shop.
     pub(super) fn visit(&mut self) -> Result<()> {
         self.post("/work", VISIT_PATIENCE)

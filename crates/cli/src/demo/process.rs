@@ -10,7 +10,6 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle},
-    time::Instant,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -45,7 +44,6 @@ pub(super) struct Recorder {
     thread: Option<JoinHandle<Result<Recordings, RecordError>>>,
     end: Arc<AtomicBool>,
     pid: u32,
-    began: Instant,
 }
 
 impl Process {
@@ -91,16 +89,8 @@ impl Process {
         let Ok((pid, stdin, stdout)) = receiver.recv() else {
             return Err(ended(thread).err().unwrap_or_else(|| anyhow!("the recorder ended")));
         };
-        let recorder = Recorder { stdin, thread: Some(thread), end, pid, began: Instant::now() };
+        let recorder = Recorder { stdin, thread: Some(thread), end, pid };
         Ok((Process::Recorded(recorder), stdout.context("the server's stdout was not piped")?))
-    }
-
-    /// Milliseconds that a recording has lasted.
-    pub(super) fn recorded_ms(&self) -> u64 {
-        match self {
-            Process::Plain(_) => 0,
-            Process::Recorded(recorder) => recorder.began.elapsed().as_millis() as u64,
-        }
     }
 
     /// Its number.
