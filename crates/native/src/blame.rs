@@ -93,16 +93,28 @@ pub struct Blame<'a> {
     pub caller: Option<FrameView<'a>>,
     /// True if V8 allocates the bytes of a Buffer or typed array: then a JavaScript object holds the block.
     pub is_buffer: bool,
+    /// True if V8's heap profiler allocates: what it notes of the objects while somebody takes snapshots becomes more with
+    /// each of them, and says nothing of the program.
+    pub is_profiler: bool,
 }
+
+/// Classes of V8's heap profiler.
+const PROFILER: [&[u8]; 3] = [
+    b"v8::internal::HeapProfiler::",
+    b"v8::internal::HeapSnapshotGenerator::",
+    b"v8::internal::HeapObjectsMap::",
+];
 
 /// Looks for the lines of a stack that its owner can change.
 pub fn blame<'a>(heap: &'a NativeHeap, stack: TraceId) -> Blame<'a> {
-    let mut found = Blame { site: None, caller: None, is_buffer: false };
+    let mut found = Blame { site: None, caller: None, is_buffer: false, is_profiler: false };
     for frame in heap.places(stack).flat_map(|ip| heap.frames(ip)) {
         let owner = CodeOwner::of(&frame);
         let has = |part: &[u8]| memchr::memmem::find(frame.function, part).is_some();
-        found.is_buffer |=
-            owner == CodeOwner::Runtime && (has(b"BackingStore") || has(b"ArrayBufferAllocator"));
+        if owner == CodeOwner::Runtime {
+            found.is_buffer |= has(b"BackingStore") || has(b"ArrayBufferAllocator");
+            found.is_profiler |= PROFILER.iter().any(|class| frame.function.starts_with(class));
+        }
         let is_better = match found.site {
             None => true,
             Some(site) => site.owner < CodeOwner::Package && owner > site.owner,

@@ -61,7 +61,7 @@ pub struct NativeGrowth {
 /// Compares the steps, oldest first.
 ///
 /// A call site is the line of a stack that its owner can change, as [`blame`] finds it; the same line in two
-/// recordings is told by module, function, file, and line.
+/// recordings is told by module, function, file, and line. What V8's heap profiler holds is left out.
 pub fn growth(steps: &[Side<'_>]) -> NativeGrowth {
     let mut sites: Vec<SiteGrowth> = Vec::new();
     let mut known: FxHashMap<Key, usize> = FxHashMap::default();
@@ -74,7 +74,8 @@ pub fn growth(steps: &[Side<'_>]) -> NativeGrowth {
             if bytes <= 0 {
                 continue;
             }
-            let Some(site) = blame(side.heap, stack.stack).site else { continue };
+            let blame = blame(side.heap, stack.stack);
+            let Some(site) = blame.site.filter(|_| !blame.is_profiler) else { continue };
             let at = *known.entry(Key::of(&site.frame)).or_insert_with(|| {
                 sites.push(SiteGrowth::empty(steps.len(), stack.stack));
                 sites.len() - 1

@@ -18,10 +18,13 @@ const BLOCK: u64 = 512;
 
 /// A recording of a program whose functions have so many blocks after each tenth of a second: one row a tick.
 fn recording(ticks: &[[u64; 3]]) -> NativeHeap {
-    let mut text = String::from(
-        "v 10400 2\nX ./app\nI 1000 4000\ns /lib/libc.so.6\ns strdup\ns /srv/app\ns /srv/app.c\n",
-    );
-    for name in FUNCTIONS {
+    recording_of("/srv/app", FUNCTIONS, ticks)
+}
+
+/// The same with other functions in another module.
+fn recording_of(module: &str, functions: [&str; 3], ticks: &[[u64; 3]]) -> NativeHeap {
+    let mut text = String::from("v 10400 2\nX ./app\nI 1000 4000\n");
+    for name in ["/lib/libc.so.6", "strdup", module, "/srv/app.c"].iter().chain(&functions) {
         writeln!(text, "s {name}").unwrap();
     }
     // Place 1 is strdup, the others are the functions' calls of it.
@@ -99,6 +102,18 @@ fn a_site_that_grows_with_each_recording_leaks() {
         Confidence::Medium,
         &[("remember", Verdict::Leak, &[100, 200])],
     );
+}
+
+#[test]
+fn what_the_heap_profiler_notes_is_no_growth() {
+    let functions =
+        ["v8::internal::HeapObjectsMap::FindOrAddEntry", "v8::internal::Zone::New", "node::Environment::New"];
+    let steps = [[100, 100, 9], [200, 200, 9], [300, 300, 9]];
+    let heaps = steps.map(|end| recording_of("/usr/bin/node", functions, &[end]));
+    let costs: Vec<Costs> = heaps.iter().map(|heap| costs(heap, None)).collect();
+    let sides: Vec<_> = heaps.iter().zip(&costs).map(|(heap, costs)| Side { heap, costs }).collect();
+    let zone = ("v8::internal::Zone::New", Verdict::Leak, &[100, 200, 300][..]);
+    check(&sides, Verdict::Leak, Confidence::High, &[zone]);
 }
 
 #[test]
