@@ -45,13 +45,13 @@ const at = (name, route, run) =>
 
 at("Start says what the file is", "?file=1", async () => {
   const summary = cli("summary", B);
+  const rows = page.getByRole("table", { name: "Largest classes" }).locator("tbody tr");
+  await rows.nth(11).waitFor();
   const text = await page.locator("main").innerText();
   for (const wanted of [size(summary.total_size), count(summary.nodes), count(summary.edges)]) {
     assert.ok(text.includes(wanted), `${wanted} in ${text}`);
   }
-  const rows = page.getByRole("table", { name: "Largest classes" }).locator("tbody tr");
   const wanted = summary.classes.slice(0, 12).map((row) => [row.name, count(row.count), size(row.retained_size)]);
-  await rows.nth(11).waitFor();
   const shown = await rows.evaluateAll((all) =>
     all.map((row) => [row.cells[0].innerText, row.cells[1].innerText, row.cells[3].querySelector(".value").innerText]),
   );
