@@ -134,7 +134,12 @@ fn the_demo_works_without_a_compiler_and_where_nothing_can_be_written() {
     assert_eq!(output.status.code(), Some(0), "{text}{notes}");
     assert!(notes.contains("no C compiler"), "{notes}");
     let source = include_str!("../../assets/demo/server.cjs");
-    let line = 1 + source.lines().position(|line| line.contains("return (color) =>")).unwrap();
-    let told = text.lines().any(|l| l.contains(&format!("server.cjs:{line}")) && l.contains(" leaks: "));
-    assert!(told, "no line {line} in: {text}");
+    let line_of = |code: &str| 1 + source.lines().position(|line| line.contains(code)).unwrap();
+    // As with the addon: V8 may have put the function into its caller, and that one into its own.
+    let lines = ["return (color) =>", "function thumbnail(", "return makeThumbnail("].map(line_of);
+    let places = lines.map(|line| format!("server.cjs:{line} "));
+    let is_told = |line: &str| line.contains(" leaks: ") && places.iter().any(|place| line.contains(place));
+    // `visit` has Buffers of its own that are not forgotten; they are fewer.
+    let is_in_visit = text.lines().any(|line| line.starts_with("Leak: visit  server.cjs:"));
+    assert!(is_in_visit || text.lines().any(is_told), "none of {places:?} in: {text}");
 }
