@@ -14,7 +14,7 @@ use super::places::Module;
 /// Names that are kept of all files together: some 20 MB.
 const MOST_NAMES: usize = 1 << 16;
 
-/// Files that are known to have no allocator.
+/// Files that anything is kept of.
 const MOST_FILES: usize = 1 << 12;
 
 /// What was found out about files. Only those are kept that have a build id: no other file has the same.
@@ -102,9 +102,9 @@ impl KnownFiles {
         Some(number)
     }
 
-    /// Forgets everything if no name has room. Numbers from before mean nothing then.
+    /// Forgets everything if no name or file has room. Numbers from before mean nothing then.
     pub(super) fn make_room(&mut self) {
-        if self.room() == 0 {
+        if self.room() == 0 || self.facts.len() >= MOST_FILES {
             *self = KnownFiles::new(self.most > 0);
         }
     }
@@ -192,6 +192,11 @@ mod tests {
         assert_eq!(files.room(), 0);
         files.make_room();
         assert_eq!((files.room(), files.name(file, 1)), (MOST_NAMES, None));
+        for number in 0..2 * MOST_FILES {
+            files.make_room();
+            files.number(&module(&format!("/tmp/{number}"), &[1]));
+            assert!(files.facts.len() <= MOST_FILES);
+        }
     }
 
     #[test]

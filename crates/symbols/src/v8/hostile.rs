@@ -47,21 +47,22 @@ const KINDS: [u16; 14] = [
 ];
 const OBJECTS: usize = MAPS + KINDS.len();
 
-mod types {
-    pub(super) const MAP: u16 = 0x101;
-    pub(super) const SHARED: u16 = 0x102;
-    pub(super) const SCRIPT: u16 = 0x103;
-    pub(super) const BYTECODES: u16 = 0x104;
-    pub(super) const CODE: u16 = 0x105;
-    pub(super) const INTERPRETER_DATA: u16 = 0x106;
-    pub(super) const SCOPE_INFO: u16 = 0x107;
-    pub(super) const BYTES: u16 = 0x108;
-    pub(super) const ODDBALL: u16 = 0x109;
-    pub(super) const FUNCTION: u16 = 0x10a;
-    pub(super) const ONE_BYTE: u16 = 0x08;
-    pub(super) const CONS: u16 = 0x09;
-    pub(super) const SLICED: u16 = 0x0b;
-    pub(super) const THIN: u16 = 0x0d;
+/// Instance types; those of strings are below 0x80.
+pub(super) mod types {
+    pub(in crate::v8) const MAP: u16 = 0x101;
+    pub(in crate::v8) const SHARED: u16 = 0x102;
+    pub(in crate::v8) const SCRIPT: u16 = 0x103;
+    pub(in crate::v8) const BYTECODES: u16 = 0x104;
+    pub(in crate::v8) const CODE: u16 = 0x105;
+    pub(in crate::v8) const INTERPRETER_DATA: u16 = 0x106;
+    pub(in crate::v8) const SCOPE_INFO: u16 = 0x107;
+    pub(in crate::v8) const BYTES: u16 = 0x108;
+    pub(in crate::v8) const ODDBALL: u16 = 0x109;
+    pub(in crate::v8) const FUNCTION: u16 = 0x10a;
+    pub(in crate::v8) const ONE_BYTE: u16 = 0x08;
+    pub(in crate::v8) const CONS: u16 = 0x09;
+    pub(in crate::v8) const SLICED: u16 = 0x0b;
+    pub(in crate::v8) const THIN: u16 = 0x0d;
 }
 
 const SOURCE_TEXT: &[u8] = b"let x;\nfunction work() {\n  call();\n}\n";
@@ -72,7 +73,7 @@ const CALL: u32 = 27;
 const CODE_START: u64 = 0x7000_0000;
 const RETURNS: u64 = CODE_START + 25;
 
-fn layout() -> Layout {
+pub(super) fn layout() -> Layout {
     Layout {
         build_id: vec![1],
         version: (12, 4),

@@ -2,79 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::super::layout::{
-    Bytecodes, Code, Layout, ScopeInfo, Script as ScriptLayout, Shared, Start, Strings, Types,
-};
+use super::super::hostile::layout;
+use super::super::hostile::types::{MAP, ONE_BYTE as STRING, SCRIPT, SHARED};
 use super::*;
-
-/// Instance types: strings have 8, a one-byte sequential one.
-const STRING: u16 = 8;
-const MAP: u16 = 100;
-const SHARED: u16 = 101;
-const SCRIPT: u16 = 102;
-
-fn layout() -> Layout {
-    Layout {
-        build_id: Vec::new(),
-        version: (12, 4),
-        interpreter: (0, 0),
-        collectors: Vec::new(),
-        major_collectors: Vec::new(),
-        function_shared: 24,
-        types: Types {
-            map: MAP,
-            shared: SHARED,
-            script: SCRIPT,
-            bytecodes: 103,
-            code: 104,
-            interpreter_data: 105,
-            scope_info: 106,
-            bytes: vec![107],
-            oddball: 108,
-            first_non_string: 64,
-        },
-        shared: Shared {
-            data: 8,
-            name_or_scope_info: 16,
-            script: 32,
-            literal_id: 56,
-            size: SHARED_WORDS * 8,
-        },
-        script: ScriptLayout {
-            source: 8,
-            name: 16,
-            line_offset: 24,
-            column_offset: 32,
-            line_ends: 56,
-            id: 64,
-            eval_from: 72,
-            eval_position: 80,
-            source_url: 88,
-            size: SCRIPT_WORDS * 8,
-        },
-        string: Strings {
-            length: 12,
-            chars: 16,
-            first: 16,
-            second: 24,
-            actual: 16,
-            parent: 16,
-            offset: 24,
-            data: 16,
-            representation: 7,
-            sequential: 0,
-            cons: 1,
-            external: 2,
-            sliced: 3,
-            thin: 5,
-            one_byte: 8,
-            uncached: 16,
-        },
-        bytecodes: Bytecodes { length: 8, source_positions: 16, data: 48, sizes: Default::default() },
-        code: Code { bytecodes: 8, offset_table: 16, start: Start::Inside(64), size: 56 },
-        scope_info: ScopeInfo { locals: 2, first: 3, has_position: false },
-    }
-}
 
 /// A heap in which objects are made and from which they never go.
 struct Heap {
