@@ -34,7 +34,8 @@ impl Terminal {
             .into_iter()
             .map(quoted)
             .collect();
-        let mut command = program.join(" ");
+        // Whatever shell `script` takes: it gives way to ours, since Ctrl-C would end it and be its code.
+        let mut command = format!("exec {}", program.join(" "));
         if let Some(path) = to {
             let inner = SHELL.replace("\"$@\"", &format!("\"$@\" > {}", quoted(path.to_str().unwrap())));
             command = command.replace(&quoted(SHELL), &quoted(&inner));
@@ -88,6 +89,7 @@ impl Terminal {
         }
         let code = self.running.0.wait().unwrap().code().unwrap();
         let (before, after) = self.seen.split_once("[ended with ").unwrap_or_else(|| panic!("{}", self.seen));
+        assert!(after.starts_with(&format!("{code}]")), "script ended with {code}, and {after}");
         (code, before.to_owned(), after.to_owned())
     }
 }
