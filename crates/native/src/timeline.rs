@@ -123,7 +123,7 @@ fn edges(heap: &NativeHeap, start: u64, end: u64, buckets: usize) -> Vec<u64> {
     let before = |ms: u64| stamps.partition_point(|stamp| stamp.ms < ms);
     let mut ticks: Vec<u64> = stamps[before(start)..before(end)].iter().map(|stamp| stamp.ms).collect();
     // Where nothing was allocated the process's memory may have been looked at.
-    let looked = heap.trace.rss.iter().map(|sample| sample.ms).chain(looks(heap).map(|(ms, _)| ms));
+    let looked = heap.trace.rss.iter().map(|sample| sample.ms);
     ticks.extend(looked.filter(|ms| (start..end).contains(ms)));
     ticks.sort_unstable();
     ticks.dedup();
@@ -143,18 +143,11 @@ fn events_until(heap: &NativeHeap, ms: u64) -> u64 {
 fn rss(heap: &NativeHeap, ms: Range<u64>) -> Option<u64> {
     let samples = &heap.trace.rss;
     let at = |ms: u64| samples.partition_point(|sample| sample.ms < ms);
-    let pages = samples.get(at(ms.start)..at(ms.end))?.iter().map(|sample| sample.pages).max();
-    let sampled = pages.and_then(|pages| Some(pages.saturating_mul(heap.trace.page_size?)));
-    // A look comes at the very end too.
+    // The last look comes at the very end.
     let is_last = ms.end >= heap.trace.clock.runtime_ms();
-    let seen = looks(heap).filter(|(at, _)| ms.contains(at) || is_last && *at >= ms.end);
-    sampled.max(seen.map(|(_, rss)| rss).max())
-}
-
-/// When the process's memory was looked at, in milliseconds, and its resident bytes then.
-fn looks(heap: &NativeHeap) -> impl Iterator<Item = (u64, u64)> {
-    let looks = heap.trace.recording.iter().flat_map(|recording| &recording.looks);
-    looks.map(|look| (look.ns / 1_000_000, look.rss))
+    let end = if is_last { samples.len() } else { at(ms.end) };
+    let pages = samples.get(at(ms.start)..end)?.iter().map(|sample| sample.pages).max()?;
+    Some(pages.saturating_mul(heap.trace.page_size?))
 }
 
 /// The state of a replay.

@@ -43,6 +43,9 @@ fn all_resident_memory_is_told_apart_and_adds_up() {
     let unexplained = outside["unexplained_at_end"].as_i64().unwrap();
     assert_eq!(outside["end_rss"].as_i64().unwrap(), sum.cast_signed() + unexplained);
     assert!(unexplained.unsigned_abs() < MB, "{outside}");
+    // The program is over before its memory is looked at in between.
+    let peak = outside["peak_rss"].as_u64().unwrap();
+    assert!(peak > 40 * MB && summary.number("peak_rss") >= peak, "{peak} {}", summary.number("peak_rss"));
 }
 
 /// What the sites of `own_allocator.c` allocate and keep.

@@ -108,6 +108,7 @@ impl Builder {
         });
         recording.thread_runs.shrink();
         trace.recording = Some(Box::new(recording));
+        trace.rss.sort_by_key(|sample| sample.ms);
         trace.shrink();
         let mut unknown: Vec<u8> = self.unknown_kinds.drain().collect();
         unknown.sort_unstable();

@@ -53,11 +53,18 @@ impl Builder {
             }
             let [rss, heap, v8] = values;
             self.recording.memory.push(MemorySample { ns, rss, heap, v8 });
-            if let (Some(rss), Some(page)) = (rss, self.trace.page_size) {
-                self.trace.rss.push(RssSample { ms: ns / NS_PER_MS, pages: rss / page });
+            if let Some(rss) = rss {
+                self.resident(ns, rss);
             }
         }
         Ok(())
+    }
+
+    /// Resident memory in bytes, by a sample or a look. Of both kinds each has its own times.
+    fn resident(&mut self, ns: u64, bytes: u64) {
+        if let Some(page) = self.trace.page_size {
+            self.trace.rss.push(RssSample { ms: ns / NS_PER_MS, pages: bytes / page });
+        }
     }
 
     pub(super) fn symbols(&mut self, payload: &[u8]) -> Result<(), Wrong> {
@@ -147,6 +154,7 @@ impl Builder {
                 let has_blocks = has_blocks != 0;
                 look.parts.push(MemoryPart { owner, resident, mapped, ranges, has_blocks });
             }
+            self.resident(ns, rss);
             if self.recording.looks.last().is_some_and(|before| before.ns > ns) {
                 return Err(BACKWARDS);
             }
