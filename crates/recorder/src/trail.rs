@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use crate::rules::Rule;
 use crate::v8;
-use frame::{Check, Kept, New, Way, term};
+use frame::{Check, Kept, New, Way, change, term};
 
 pub(crate) use frame::Frame;
 
@@ -38,6 +38,8 @@ pub(crate) struct Trail {
     /// The word that ended the walk since it is no return address, and where it is; or any other word.
     end_at: u64,
     end: u64,
+    /// What [`Check::fp_at`] points to where there is nothing to compare.
+    zero: u64,
     checks: Apart<Check>,
     kept: Apart<Kept>,
     new: Apart<New>,
@@ -153,7 +155,7 @@ impl Walk {
                 // It was reached from elsewhere, and what it depends on is there.
                 (kept.loaded_from, kept.way) = (frame.loaded_from, way);
                 // SAFETY: as above.
-                unsafe { self.set(self.at, Check::new(pc_at, check.pc, &kept), kept) };
+                unsafe { self.set(self.at, pc_at, check.pc, kept) };
             }
             if way.is(Way::NEEDS_FP) && frame.loaded_from == 0 {
                 self.need_before(frame.fp, self.new);
@@ -247,7 +249,7 @@ impl Walk {
                 }
                 kept.way.0 |= Way::NEEDS_FP;
                 kept.fp = fp;
-                self.set(at, Check::new(check.pc_at, check.pc, &kept), kept);
+                self.set(at, check.pc_at, check.pc, kept);
                 if kept.loaded_from != 0 {
                     return;
                 }
@@ -268,17 +270,35 @@ impl Walk {
         // SAFETY: positions are below the length. The words lie between the frame that was found and the stack's end.
         unsafe {
             *collects |= self.kept(found).way.collects();
+            let mut hash = self.hash;
             let mut at = found + 1;
-            while at < LENGTH {
-                let check = self.check(at);
-                let pc = read(check.pc_at);
-                if pc ^ check.pc | read(check.fp_at) ^ check.fp != 0
-                    && !self.mend(at, check, pc, collects, &mut rule_of)
-                {
+            loop {
+                at = self.unchanged(at);
+                if at == LENGTH {
                     break;
+                }
+                let check = (*self.trail).checks.all.as_mut_ptr().add(at);
+                let (pc, before) = (read((*check).pc_at), (*check).pc);
+                let fp = read((*check).fp_at);
+                let differs = fp ^ (*check).fp;
+                if differs == Check::CHANGES || differs == 0 {
+                    // The way is the same if this is the same function, called from another place: what comes behind
+                    // depends on it no more than before.
+                    if pc < 4096 || rule_of(pc).word() != self.kept(at).way.rule_word() {
+                        break;
+                    }
+                    (*check).pc = pc;
+                    (*check).fp = fp ^ Check::CHANGES;
+                    hash = hash.wrapping_add(change(at, before, pc));
+                } else {
+                    match look_at(self.trail, at, self.high, collects, &mut rule_of) {
+                        Some(change) => hash = hash.wrapping_add(change),
+                        None => break,
+                    }
                 }
                 at += 1;
             }
+            self.hash = hash;
             (self.end, self.at) = (at, at);
             if at == LENGTH && read(self.end_at) == self.end_word {
                 return Led::Out;
@@ -293,45 +313,24 @@ impl Walk {
         }
     }
 
-    /// Looks at a frame whose words are others than before, or don't tell it. If the same function stands there, called
-    /// from another place or, if V8 interprets it, another function, it takes the place of the one that was there: what
-    /// comes behind depends on it no more than before. False if the way is another one from here.
+    /// The first position from this one on whose frame's words are others than before, or don't tell all.
     ///
     /// # Safety
     /// As in [`Walk::follow`].
     #[inline(always)]
-    unsafe fn mend(
-        &mut self,
-        at: usize,
-        check: Check,
-        pc: u64,
-        collects: &mut bool,
-        rule_of: &mut impl FnMut(u64) -> Rule,
-    ) -> bool {
+    unsafe fn unchanged(&self, from: usize) -> usize {
         // SAFETY: by the contract.
         unsafe {
-            let mut kept = self.kept(at);
-            if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 && read(kept.loaded_from) != kept.fp {
-                return false;
-            }
-            if pc != check.pc && (pc < 4096 || rule_of(pc).word() != kept.way.rule_word()) {
-                return false;
-            }
-            let before = term(at, check.pc, kept.mark);
-            if kept.way.is(Way::LOOKED_AT) {
-                if kept.way.is(Way::GAP) {
-                    return false;
+            let checks = (&raw const (*self.trail).checks.all).cast::<Check>();
+            let mut at = from;
+            while at < LENGTH {
+                let check = checks.add(at);
+                if read((*check).pc_at) ^ (*check).pc | read((*check).fp_at) ^ (*check).fp != 0 {
+                    break;
                 }
-                *collects |= kept.way.collects();
-                if kept.way.is_marked() {
-                    kept.mark = v8::mark(check.pc_at + 8, kept.fp, self.high);
-                    (*self.trail).kept.all.as_mut_ptr().add(at).write(kept);
-                }
+                at += 1;
             }
-            self.hash = self.hash.wrapping_add(term(at, pc, kept.mark).wrapping_sub(before));
-            let check = Check::new(check.pc_at, pc, &kept);
-            (*self.trail).checks.all.as_mut_ptr().add(at).write(check);
-            true
+            at
         }
     }
 
@@ -384,7 +383,7 @@ impl Walk {
             for at in 0..self.new {
                 let New { frame, mark, way } = *(*self.trail).new.all.as_ptr().add(at);
                 let kept = Kept { loaded_from: frame.loaded_from, fp: frame.fp, mark, way };
-                self.set(start + at, Check::new(frame.sp.wrapping_sub(8), frame.pc, &kept), kept);
+                self.set(start + at, frame.sp.wrapping_sub(8), frame.pc, kept);
                 self.hash = self.hash.wrapping_add(term(start + at, frame.pc, mark));
                 one_by_one();
             }
@@ -471,12 +470,51 @@ impl Walk {
     /// # Safety
     /// The position is below the length.
     #[inline(always)]
-    unsafe fn set(&mut self, at: usize, check: Check, kept: Kept) {
+    unsafe fn set(&mut self, at: usize, pc_at: u64, pc: u64, kept: Kept) {
         // SAFETY: by the contract.
         unsafe {
+            let check = Check::new(pc_at, pc, &kept, &raw const (*self.trail).zero as u64);
             (*self.trail).checks.all.as_mut_ptr().add(at).write(check);
             (*self.trail).kept.all.as_mut_ptr().add(at).write(kept);
         }
+    }
+}
+
+/// Looks at a frame whose words don't tell all, or are others than before: by how much it changes the hash. Another
+/// function that V8 interprets may stand in the place of one. `None` if the way is another one from here.
+///
+/// # Safety
+/// As in [`Walk::follow`], of which this is a part.
+#[inline(never)]
+unsafe fn look_at(
+    trail: *mut Trail,
+    at: usize,
+    high: u64,
+    collects: &mut bool,
+    rule_of: &mut impl FnMut(u64) -> Rule,
+) -> Option<u64> {
+    // SAFETY: by the contract.
+    unsafe {
+        let check = (*trail).checks.all.as_mut_ptr().add(at);
+        let kept = (*trail).kept.all.as_mut_ptr().add(at);
+        let way = (*kept).way;
+        let is_looked_at = way.is(Way::LOOKED_AT) && !way.is(Way::GAP);
+        if !is_looked_at
+            || way.is(Way::NEEDS_FP) && (*kept).loaded_from != 0 && read((*kept).loaded_from) != (*kept).fp
+        {
+            return None;
+        }
+        let (pc, before) = (read((*check).pc_at), (*check).pc);
+        if pc != before && (pc < 4096 || rule_of(pc).word() != way.rule_word()) {
+            return None;
+        }
+        let before = term(at, before, (*kept).mark);
+        *collects |= way.collects();
+        if way.is_marked() {
+            (*kept).mark = v8::mark((*check).pc_at + 8, (*kept).fp, high);
+        }
+        (*check).pc = pc;
+        Some(term(at, pc, (*kept).mark).wrapping_sub(before))
     }
 }
 

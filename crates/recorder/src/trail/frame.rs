@@ -21,9 +21,10 @@ pub(crate) struct Frame {
 pub(super) struct Check {
     pub(super) pc_at: u64,
     pub(super) pc: u64,
-    /// Where the frame pointer was loaded from, if it was and matters to a later step; otherwise the return address
-    /// once more. Of a frame that is [looked at](Way::LOOKED_AT) these two never agree.
+    /// Where the frame pointer was loaded from, if it was and matters to a later step; otherwise where a zero lies.
     pub(super) fp_at: u64,
+    /// What lies there, if the two words are all there is to it. Of a frame that [changes](Check::CHANGES) the
+    /// complement, and of one that is [looked at](Way::LOOKED_AT) neither.
     pub(super) fp: u64,
 }
 
@@ -109,14 +110,22 @@ pub(super) struct New {
 }
 
 impl Check {
+    /// By what [`Check::fp`] differs from what lies there, of a frame whose return address was another one before. Such a
+    /// frame's is looked up without asking whether it changed: programs call a function from here and from there as
+    /// they like, and a processor that has to guess which loses more than a look costs.
+    pub(super) const CHANGES: u64 = !0;
+    /// Likewise, of a frame that is looked at.
+    pub(super) const LOOKED_AT: u64 = 1;
+
+    /// `zero_at` is where a zero lies.
     #[inline(always)]
-    pub(super) fn new(pc_at: u64, pc: u64, kept: &Kept) -> Check {
+    pub(super) fn new(pc_at: u64, pc: u64, kept: &Kept, zero_at: u64) -> Check {
         if kept.way.is(Way::LOOKED_AT) {
-            Check { pc_at, pc, fp_at: pc_at, fp: !pc }
+            Check { pc_at, pc, fp_at: zero_at, fp: Self::LOOKED_AT }
         } else if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 {
             Check { pc_at, pc, fp_at: kept.loaded_from, fp: kept.fp }
         } else {
-            Check { pc_at, pc, fp_at: pc_at, fp: pc }
+            Check { pc_at, pc, fp_at: zero_at, fp: 0 }
         }
     }
 }
@@ -125,9 +134,19 @@ impl Check {
 /// 2014): two stacks that differ in one frame never have the same, others with a chance of about 2⁻⁶⁴.
 #[inline(always)]
 pub(super) fn term(position: usize, pc: u64, mark: u64) -> u64 {
+    (pc ^ mark).wrapping_mul(factor(position))
+}
+
+/// By how much a stack's hash changes with the return address of a frame that has no mark.
+#[inline(always)]
+pub(super) fn change(position: usize, from: u64, to: u64) -> u64 {
+    to.wrapping_sub(from).wrapping_mul(factor(position))
+}
+
+#[inline(always)]
+fn factor(position: usize) -> u64 {
     // SAFETY: positions are below the length.
-    let factor = unsafe { *FACTORS.get_unchecked(position) };
-    (pc ^ mark).wrapping_mul(factor)
+    unsafe { *FACTORS.get_unchecked(position) }
 }
 
 /// Odd numbers without a pattern (splitmix64).
