@@ -60,6 +60,20 @@ fn allocated(block: *mut c_void, size: usize, caller: Registers) -> *mut c_void 
     block
 }
 
+/// Calls a real function whose implementation may call others that are hooked, as `calloc` may be made of `malloc`: what
+/// those do is a part of this call, and not told.
+#[inline(always)]
+fn as_one<R>(caller: Registers, call: impl FnOnce() -> R) -> R {
+    let Some(thread) = thread::recording() else { return call() };
+    let outer = thread.enter(caller.stack_pointer);
+    let result = call();
+    // Another one, if the call began a fork.
+    if let Some(thread) = thread::recording() {
+        thread.leave(outer);
+    }
+    result
+}
+
 macro_rules! caller {
     ($sp:ident, $fp:ident) => {
         Registers { stack_pointer: $sp, frame_pointer: $fp }
@@ -89,9 +103,10 @@ pub unsafe extern "C" fn calloc(count: usize, size: usize, sp: u64, fp: u64) -> 
     if function.is_null() {
         return count.checked_mul(size).map_or(core::ptr::null_mut(), |size| boot::allocate(size, 16).cast());
     }
+    let caller = caller!(sp, fp);
     // SAFETY: the real calloc.
-    let block = unsafe { transmute::<*mut c_void, Calloc>(function)(count, size) };
-    allocated(block, count.wrapping_mul(size), caller!(sp, fp))
+    let block = as_one(caller, || unsafe { transmute::<*mut c_void, Calloc>(function)(count, size) });
+    allocated(block, count.wrapping_mul(size), caller)
 }
 
 /// `realloc`.
@@ -118,8 +133,9 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize, sp: u64, fp: u
     // its result tells whether it was freed at all.
     let is_followed = was_recording && !block.is_null() && session::get().follows(block as u64);
     let before = if is_followed { session::get().now() } else { 0 };
+    let caller = caller!(sp, fp);
     // SAFETY: the real realloc.
-    let new = unsafe { transmute::<*mut c_void, Realloc>(function)(block, size) };
+    let new = as_one(caller, || unsafe { transmute::<*mut c_void, Realloc>(function)(block, size) });
     let was_freed = !new.is_null() || size == 0;
     if was_recording && let Some(thread) = thread::recording() {
         let session = session::get();
@@ -127,7 +143,7 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize, sp: u64, fp: u
             thread.reallocation(session, block as u64, before, !new.is_null());
         }
         if !new.is_null() {
-            thread.allocation(session, new as u64, size as u64, caller!(sp, fp));
+            thread.allocation(session, new as u64, size as u64, caller);
         }
     }
     new
@@ -168,11 +184,12 @@ pub unsafe extern "C" fn posix_memalign(
         unsafe { out.write(block.cast()) };
         return if block.is_null() { libc::ENOMEM } else { 0 };
     }
+    let caller = caller!(sp, fp);
     // SAFETY: the real posix_memalign; on success `out` is written.
     unsafe {
-        let result = transmute::<*mut c_void, PosixMemalign>(function)(out, align, size);
+        let result = as_one(caller, || transmute::<*mut c_void, PosixMemalign>(function)(out, align, size));
         if result == 0 {
-            allocated(*out, size, caller!(sp, fp));
+            allocated(*out, size, caller);
         }
         result
     }
@@ -185,7 +202,7 @@ unsafe fn aligned(function: &Real, align: usize, size: usize, caller: Registers)
         return boot::allocate(size, align).cast();
     }
     // SAFETY: the real function, of the same form in all cases.
-    let block = unsafe { transmute::<*mut c_void, Memalign>(function)(align, size) };
+    let block = as_one(caller, || unsafe { transmute::<*mut c_void, Memalign>(function)(align, size) });
     allocated(block, size, caller)
 }
 
@@ -214,7 +231,7 @@ unsafe fn paged(function: &Real, size: usize, caller: Registers) -> *mut c_void 
         return boot::allocate(size, 4096).cast();
     }
     // SAFETY: the real function, of malloc's form.
-    let block = unsafe { transmute::<*mut c_void, Malloc>(function)(size) };
+    let block = as_one(caller, || unsafe { transmute::<*mut c_void, Malloc>(function)(size) });
     allocated(block, size, caller)
 }
 

@@ -271,6 +271,15 @@ pub(crate) fn thread_pointer() -> u64 {
     pointer
 }
 
+/// The stack pointer of whoever calls this, or a little below it.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nostack, nomem, preserves_flags)) };
+    pointer
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -102,6 +102,8 @@ pub(crate) struct Thread {
     pub(crate) collects: bool,
     /// The walk before did.
     has_collected: bool,
+    /// The stack pointer of the hook whose real function is being called, if that may call other hooks; else 0.
+    inside: u64,
     next_state: *mut Thread,
     stacks: Known,
     numbers: Numbers,
@@ -180,6 +182,7 @@ impl Thread {
         thread.random = sys::tsc() ^ u64::from(tid) << 32 | 1;
         thread.until_sample = session.next_sample(&mut thread.random);
         thread.stack.forget();
+        thread.inside = 0;
         thread.is_changing.store(0, Ordering::Relaxed);
         thread.is_scratch_taken.store(0, Ordering::Relaxed);
         thread.is_numbering.store(0, Ordering::Relaxed);
@@ -338,9 +341,37 @@ impl Thread {
         at.is_some()
     }
 
+    /// From here on, what functions further down the stack allocate and free is not told: it is what a function is made
+    /// of that is told as a whole. What was there before is for [`Thread::leave`].
+    #[inline(always)]
+    pub(crate) fn enter(&mut self, stack_pointer: u64) -> u64 {
+        core::mem::replace(&mut self.inside, stack_pointer)
+    }
+
+    /// The function has returned.
+    #[inline(always)]
+    pub(crate) fn leave(&mut self, before: u64) {
+        self.inside = before;
+    }
+
+    /// Whether a call with this stack pointer comes from within a function that is told as a whole. Should somebody have
+    /// jumped out of that, whoever stands further up the stack is not in it any more.
+    #[cold]
+    #[inline(never)]
+    fn is_within(&mut self, stack_pointer: u64) -> bool {
+        let is_within = stack_pointer < self.inside;
+        if !is_within {
+            self.inside = 0;
+        }
+        is_within
+    }
+
     /// Records an allocation by a caller with these registers.
     #[inline(always)]
     pub(crate) fn allocation(&mut self, session: &Session, address: u64, size: u64, caller: Registers) {
+        if self.inside != 0 && self.is_within(caller.stack_pointer) {
+            return;
+        }
         if session.sample != 0 && !self.is_sampled(session, address, size) {
             return;
         }
@@ -370,6 +401,9 @@ impl Thread {
     /// Records a free, before the block is really freed: its address may belong to somebody else right afterwards.
     #[inline(always)]
     pub(crate) fn free(&mut self, session: &Session, address: u64) {
+        if self.inside != 0 && self.is_within(sys::stack_pointer()) {
+            return;
+        }
         if !session.follows(address) {
             return;
         }
@@ -385,6 +419,9 @@ impl Thread {
     /// the caller's. If there is a new block, its allocation follows.
     #[inline(always)]
     pub(crate) fn reallocation(&mut self, session: &Session, address: u64, before: u64, has_new: bool) {
+        if self.inside != 0 && self.is_within(sys::stack_pointer()) {
+            return;
+        }
         // The clock is read again, since an interval too long for the record's bits has to be told first.
         let now = self.ticks(session);
         let ticks = (before.saturating_sub(self.base) >> record::TICK).min(now);

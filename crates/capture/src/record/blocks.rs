@@ -32,8 +32,9 @@ pub(super) enum Allocated {
 #[derive(Default)]
 pub(super) struct Blocks {
     live: Live,
-    /// Addresses that were allocated again before their free came: how many frees are still to come.
-    owed: FxHashMap<u64, u32>,
+    /// Addresses that were allocated again before their free came: how many frees are still to come, and the time of
+    /// the latest such allocation.
+    owed: FxHashMap<u64, (u32, u64)>,
     /// Frees that found no block, with their time.
     early: FxHashMap<u64, u64>,
     /// Frees whose blocks nobody knows: from before the recording, or lost.
@@ -52,7 +53,8 @@ impl Blocks {
         match self.live.insert(address, block) {
             None => Allocated::New,
             Some(old) => {
-                *self.owed.entry(address).or_default() += 1;
+                let owed = self.owed.entry(address).or_default();
+                *owed = (owed.0 + 1, time);
                 Allocated::After(old)
             }
         }
@@ -62,7 +64,7 @@ impl Blocks {
     #[inline]
     pub(super) fn free(&mut self, address: u64, time: u64) -> Option<Block> {
         if !self.owed.is_empty()
-            && let Some(owed) = self.owed.get_mut(&address)
+            && let Some((owed, _)) = self.owed.get_mut(&address)
         {
             *owed -= 1;
             if *owed == 0 {
@@ -87,8 +89,11 @@ impl Blocks {
         block.is_some()
     }
 
-    /// Gives up waiting for the allocations of frees up to a time.
+    /// Gives up waiting for the allocations of frees up to a time, and for the frees of what was allocated until then.
     pub(super) fn forget_early(&mut self, before: u64) {
+        if !self.owed.is_empty() {
+            self.owed.retain(|_, (_, time)| *time >= before);
+        }
         if !self.early.is_empty() {
             self.early.retain(|_, time| *time >= before);
         }
@@ -140,6 +145,17 @@ mod tests {
         assert_eq!(blocks.allocate(16, 3, block(1)), Allocated::After(block(0)));
         assert_eq!(blocks.free(16, 2), None);
         assert_eq!(blocks.free(16, 4), Some(block(1)));
+        assert_eq!(blocks.unmatched, 0);
+    }
+
+    #[test]
+    fn a_free_that_never_comes_is_not_waited_for_long() {
+        let mut blocks = Blocks::default();
+        blocks.allocate(16, 1, block(0));
+        assert_eq!(blocks.allocate(16, 3, block(1)), Allocated::After(block(0)));
+        blocks.forget_early(3);
+        blocks.forget_early(4);
+        assert_eq!(blocks.free(16, 5), Some(block(1)));
         assert_eq!(blocks.unmatched, 0);
     }
 

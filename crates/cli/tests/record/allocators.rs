@@ -152,3 +152,23 @@ fn allocators_in_shared_objects_are_recorded() {
         assert_eq!(summary.by("by_calloc").allocations, 11, "{library}");
     }
 }
+
+/// An allocator that the user preloads, as servers have jemalloc: the program gets its blocks, and they are recorded.
+#[test]
+fn a_preloaded_allocator_is_the_one_that_is_called() {
+    let lab = Lab::new();
+    let arena = lab.path("arena.so");
+    lab.build_as("arena.c", &arena, &["-shared", "-fPIC", "-fno-builtin"]);
+    let program = lab.build("preloaded.c", &["-ldl"]);
+    let file = lab.path("a.heaptrace");
+    let ran = run(lab.recorder(&[], &file, &[&program]).env("LD_PRELOAD", &arena));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "10 in the arena\n"), "{ran:?}");
+    let summary = Summary::of(&file);
+    let check = |function, allocations, leaked| {
+        assert_eq!(summary.by(function), costs(allocations, leaked), "{function}");
+    };
+    check("by_malloc", 5, 0);
+    check("by_calloc", 5, 10_000);
+    check("by_memalign", 5, 0);
+    check("by_realloc", 5, 20_000);
+}
