@@ -3,8 +3,9 @@
 //! Nothing global changes: tools land in `target/tools`, npm packages in `node_modules` of `tests/oracle`, `tests/soak`,
 //! `tests/gallery/real` and `ui`. The one exception are the toolchain's own `rustfmt` and `clippy`, which a minimal Rust
 //! installation leaves out.
-//! The system packages that are asked for are heaptrack and valgrind, whose numbers and readers the native tests use, and
-//! the compilers and tools that make programs for those tests, and Chromium, in which the web page is tested.
+//! The system packages that are asked for are heaptrack and valgrind, whose numbers and readers the native tests use,
+//! allocators that programs are recorded with, the compilers and tools that make programs for those tests, and Chromium, in
+//! which the web page is tested.
 //! Whoever could build this program has the linker, and the `zstd` and `zlib` crates bring their code along.
 
 use std::{
@@ -66,21 +67,27 @@ fn toolchain_components() -> Result<()> {
     Ok(())
 }
 
-/// Programs that tests compare with or need, and their Debian packages.
-const PEERS: [(&str, &str); 6] = [
+/// Programs and libraries that tests compare with or need, and their Debian packages.
+const PEERS: [(&str, &str); 9] = [
     ("heaptrack_print", "heaptrack"),
     ("valgrind", "valgrind"),
     ("gcc", "gcc"),
     ("g++", "g++"),
     ("objcopy", "binutils"),
     ("chromium", "chromium"),
+    ("libjemalloc.so.2", "libjemalloc2"),
+    ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
+    ("libmimalloc.so.2", "libmimalloc2.0"),
 ];
 
 /// Installs the peers where apt can: as root, or with a `sudo` that asks nothing.
 fn peers() -> Result<()> {
     let is_root = || Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    for (program, package) in PEERS {
-        let is_there = || quiet(Command::new(program).arg("--version"));
+    for (name, package) in PEERS {
+        let is_there = || match name.contains(".so") {
+            true => has_library(name),
+            false => quiet(Command::new(name).arg("--version")),
+        };
         if is_there() {
             continue;
         }
@@ -100,6 +107,13 @@ fn peers() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the dynamic linker knows a library.
+fn has_library(name: &str) -> bool {
+    let known = |ldconfig| Command::new(ldconfig).arg("-p").output().ok();
+    let list = known("ldconfig").or_else(|| known("/sbin/ldconfig"));
+    list.is_some_and(|list| String::from_utf8_lossy(&list.stdout).contains(name))
 }
 
 /// `npm ci` in `folder`, unless npm's own record says that the lock file is what is installed.
