@@ -28,6 +28,7 @@ pub fn exiting() {
     if word.compare_exchange(wanted, waiting, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
+    session::call_collector(header);
     let began = sys::monotonic();
     let mut rounds = 0_u32;
     while header.stop.load(Ordering::Relaxed) == 0 {

@@ -230,6 +230,13 @@ pub(crate) fn wait(word: &core::sync::atomic::AtomicU32, value: u32, nanoseconds
     unsafe { call(libc::SYS_futex, arguments) };
 }
 
+/// Wakes whoever waits for a change of the word, in this or another process.
+pub(crate) fn wake(word: &core::sync::atomic::AtomicU32) {
+    let arguments = [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, i32::MAX as usize, 0, 0, 0];
+    // SAFETY: the kernel only takes the address as a name.
+    unsafe { call(libc::SYS_futex, arguments) };
+}
+
 /// `CLOCK_MONOTONIC` in nanoseconds.
 pub(crate) fn monotonic() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

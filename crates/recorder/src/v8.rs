@@ -19,7 +19,7 @@ use twinheap_wire::{V8, policy};
 
 use crate::modules;
 use crate::rules::Rule;
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::sys;
 
 /// What the collector tells.
@@ -170,7 +170,7 @@ pub(crate) fn wait_for_reader(session: &Session, milliseconds: u32) {
     let may_wait = session.header.policy.load(Ordering::Relaxed) == policy::WAIT;
     let Some(told) = told().filter(|_| may_wait) else { return };
     let all = told.functions_told.load(Ordering::Acquire);
-    for _ in 0..milliseconds {
+    for round in 0..milliseconds {
         let read = told.functions_read.load(Ordering::Acquire);
         if read == IN_VAIN.load(Ordering::Relaxed) {
             return;
@@ -180,6 +180,9 @@ pub(crate) fn wait_for_reader(session: &Session, milliseconds: u32) {
             return;
         }
         told.waiting.fetch_add(1, Ordering::SeqCst);
+        if round == 0 {
+            session::call_collector(session.header);
+        }
         sys::wait(&told.functions_read, read, PAUSE);
         told.waiting.fetch_sub(1, Ordering::SeqCst);
     }

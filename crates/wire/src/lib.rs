@@ -112,6 +112,9 @@ pub struct Header {
     /// What the process wants to know of the collector, see [`request`]. A futex.
     pub request: AtomicU32,
 
+    /// Changed and woken by whoever wants the collector to look now, since it waits for it. A futex.
+    pub bell: AtomicU32,
+
     /// Processes that found the ring taken, and are not recorded.
     pub bystanders: AtomicU32,
     /// Numbers given to threads.

@@ -82,6 +82,7 @@ pub fn record(
         frames: options.frames,
         sample: options.sample.unwrap_or(0),
         leak_check: options.leak_check,
+        starts_small: false,
     };
     let in_folder = |error| RecordError::Ring { folder: folder.path().to_owned(), error };
     let spare = Ring::create(&folder.ring(0), settings, layout.as_ref()).map_err(in_folder)?;
@@ -211,6 +212,7 @@ impl Collector<'_> {
         let (mut sampled, mut flushed, mut looked) = (self.start, self.start, self.start);
         let mut pace = Pace::new(&self.child);
         loop {
+            self.rings().for_each(Ring::listen);
             self.adopt()?;
             let mut events = 0;
             for active in &mut self.active {
@@ -269,8 +271,13 @@ impl Collector<'_> {
                 }
                 return Ok(self.into_recordings());
             }
-            pace.wait(events, self.status.is_some());
+            pace.wait(events, self.rings().map(Ring::bell));
         }
+    }
+
+    /// Rings whose processes are recorded, and the one that waits for the next.
+    fn rings(&self) -> impl Iterator<Item = &Ring> {
+        self.spare.iter().chain(self.active.iter().map(|active| &active.recording.ring))
     }
 
     /// Takes in a process that has begun to record, and makes the next ring if children are followed.
@@ -285,6 +292,8 @@ impl Collector<'_> {
         let ring_number = self.rings - 1;
         let next = self.folder.ring(self.rings);
         self.rings += 1;
+        // For a child process, of which there may be many.
+        self.settings.starts_small = self.settings.policy == policy::WAIT;
         self.spare = Some(
             Ring::create(&next, self.settings, self.layout.as_ref())
                 .map_err(|error| RecordError::Ring { folder: self.folder.path().to_owned(), error })?,

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
@@ -19,7 +19,9 @@ use twinheap_wire::{
 
 /// Chunks that have memory ahead of those in use: 12 MiB, more than comes together between two looks.
 const AHEAD: u32 = 192;
-/// Memory is added in steps of this many chunks: 8 MiB.
+/// As many at first, 1 MiB: most child processes that are followed need no more, and a page costs what a page costs.
+const FEW: u32 = 16;
+/// Memory is added in steps of at most this many chunks: 8 MiB.
 const STEP: u32 = 128;
 /// Chunks in flight from which on a thread has to wait for its next one: 32 MiB, a tenth of a second of the busiest
 /// program.
@@ -34,6 +36,8 @@ pub(super) struct Settings {
     pub(super) frames: u32,
     pub(super) sample: u64,
     pub(super) leak_check: bool,
+    /// Memory comes as it is needed. What waits for it must not be dropped.
+    pub(super) starts_small: bool,
 }
 
 /// One process's ring. Its file goes with the folder that it is in.
@@ -41,6 +45,8 @@ pub(super) struct Ring {
     map: MmapRaw,
     /// Holds the lock by which the recorder sees that we live.
     file: File,
+    heard: AtomicU32,
+    starts_small: bool,
 }
 
 impl Ring {
@@ -52,7 +58,7 @@ impl Ring {
         file.set_len(RING as u64)?;
         fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let map = MmapOptions::new().len(RING).map_raw(&file)?;
-        let ring = Ring { map, file };
+        let ring = Ring { map, file, heard: AtomicU32::new(0), starts_small: settings.starts_small };
         fallocate(&ring.file, FallocateFlags::empty(), 0, CHUNKS_AT as u64)?;
         let header = ring.header();
         header.policy.store(settings.policy, Ordering::Relaxed);
@@ -155,14 +161,27 @@ impl Ring {
     pub(super) fn keep_ahead(&self) -> io::Result<()> {
         let header = self.header();
         let mut backed = header.backed.load(Ordering::Relaxed);
-        while backed < MAX_CHUNKS as u32 && backed < self.used() + AHEAD {
-            let more = STEP.min(MAX_CHUNKS as u32 - backed);
+        // A process that wants more than there is waits, and calls us.
+        let least = if self.starts_small { FEW } else { AHEAD };
+        let ahead = |used: u32| (4 * used).clamp(least, AHEAD);
+        while backed < MAX_CHUNKS as u32 && backed < self.used() + ahead(self.used()) {
+            let more = backed.clamp(least.min(STEP), STEP).min(MAX_CHUNKS as u32 - backed);
             let at = CHUNKS_AT as u64 + u64::from(backed) * CHUNK as u64;
             fallocate(&self.file, FallocateFlags::empty(), at, u64::from(more) * CHUNK as u64)?;
             backed += more;
             header.backed.store(backed, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// The bell, and what it showed at the latest [`Ring::listen`].
+    pub(super) fn bell(&self) -> (&AtomicU32, u32) {
+        (&self.header().bell, self.heard.load(Ordering::Relaxed))
+    }
+
+    /// What the bell shows now will be looked after.
+    pub(super) fn listen(&self) {
+        self.heard.store(self.header().bell.load(Ordering::Acquire), Ordering::Relaxed);
     }
 
     /// What the process asks, one of [`request`]'s numbers.

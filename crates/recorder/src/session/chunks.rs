@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use twinheap_wire::{CHUNK, CHUNKS_AT, MAX_CHUNKS, policy};
 
-use super::{ON, STATE, Session, is_collector_alive, stop};
+use super::{ON, STATE, Session, call_collector, is_collector_alive, stop};
 use crate::sys;
 
 impl Session {
@@ -41,6 +41,7 @@ impl Session {
             if began == 0 {
                 began = sys::monotonic();
                 header.waits.fetch_add(1, Ordering::Relaxed);
+                call_collector(header);
             }
             rounds += 1;
             // Once in half a second: does anybody read at all?
