@@ -96,15 +96,17 @@ impl NativeHeap {
             visible.push(if is_new { visible[trace.tree.parent(node).index()] } else { node });
         }
 
-        let mut number_of: FxHashMap<TraceId, u32> = FxHashMap::default();
+        let mut number_of = vec![u32::MAX; trace.tree.len()];
         let mut stacks = Vec::new();
         let stack_of_info = (0..trace.infos.len() as u32)
             .map(|info| {
                 let stack = trace.infos.trace(InfoIdx(info));
-                *number_of.entry(stack).or_insert_with(|| {
+                let number = &mut number_of[stack.index()];
+                if *number == u32::MAX {
+                    *number = stacks.len() as u32;
                     stacks.push(stack);
-                    stacks.len() as u32 - 1
-                })
+                }
+                *number
             })
             .collect();
         let scale = Scale::of(&trace);

@@ -25,14 +25,15 @@ impl MergedStacks {
     pub fn new(heap: &NativeHeap, costs: &Costs) -> MergedStacks {
         let names = same_names(heap);
         let mut merged: Vec<MergedStack> = Vec::new();
-        let mut number_of: FxHashMap<u32, usize> = FxHashMap::default();
+        let mut number_of = vec![u32::MAX; names.len()];
         for stack in costs.stacks.iter().filter(|stack| stack.cost != Cost::default()) {
             let name = names[heap.visible(stack.stack).index()];
-            let at = *number_of.entry(name).or_insert_with(|| {
+            let number = &mut number_of[name as usize];
+            if *number == u32::MAX {
+                *number = merged.len() as u32;
                 merged.push(MergedStack { stack: stack.stack, cost: Cost::default() });
-                merged.len() - 1
-            });
-            merged[at].cost += stack.cost;
+            }
+            merged[*number as usize].cost += stack.cost;
         }
         MergedStacks(merged)
     }
@@ -48,22 +49,70 @@ impl MergedStacks {
     }
 }
 
-/// For each node of the tree a number that is the same for nodes whose stacks read the same.
+/// For each node of the tree a number that is the same for nodes whose stacks read the same, below the number of nodes.
+///
+/// From the root on: the children of nodes that read the same are put together by their places. No table of all nodes is
+/// looked into, which would have most of what it is asked for in no cache.
 fn same_names(heap: &NativeHeap) -> Vec<u32> {
     let place_of = same_places(heap);
-    let mut known: FxHashMap<(u32, u32), u32> = FxHashMap::default();
-    // Most nodes have names of their own.
-    known.reserve(heap.trace.tree.len());
+    let children = Children::of(heap);
     let mut names = vec![0; heap.trace.tree.len()];
-    for node in (1..heap.trace.tree.len() as u32).map(TraceId) {
-        if heap.visible(node) != node {
-            continue;
+    let mut last = 0;
+    // Nodes that read the same stand together; where those begin that were not opened yet.
+    let mut nodes = vec![TraceId(0)];
+    let mut open = vec![0];
+    let mut found: Vec<(u32, TraceId)> = Vec::new();
+    while let Some(start) = open.pop() {
+        for node in nodes.drain(start..) {
+            let place = |node| place_of[heap.ip(node).index()];
+            found.extend(children.below(node).iter().map(|&node| (place(node), node)));
         }
-        let next = known.len() as u32 + 1;
-        let outer = names[heap.caller(node).index()];
-        names[node.index()] = *known.entry((outer, place_of[heap.ip(node).index()])).or_insert(next);
+        found.sort_unstable_by_key(|(place, node)| (*place, node.0));
+        for same in found.chunk_by(|(place, _), (other, _)| place == other) {
+            last += 1;
+            open.push(nodes.len());
+            for (_, node) in same {
+                names[node.index()] = last;
+                nodes.push(*node);
+            }
+        }
+        found.clear();
     }
     names
+}
+
+/// The calls that each visible call makes: lists, one behind the other.
+struct Children {
+    ends: Vec<u32>,
+    all: Vec<TraceId>,
+}
+
+impl Children {
+    fn of(heap: &NativeHeap) -> Children {
+        let nodes = || {
+            let all = (1..heap.trace.tree.len() as u32).map(TraceId);
+            all.filter(|node| heap.visible(*node) == *node)
+        };
+        let mut ends = vec![0u32; heap.trace.tree.len()];
+        nodes().for_each(|node| ends[heap.caller(node).index()] += 1);
+        let mut start = 0;
+        for count in &mut ends {
+            start += std::mem::replace(count, start);
+        }
+        let mut all = vec![TraceId(0); start as usize];
+        for node in nodes() {
+            // What begins as the list's start is its end when the list is full.
+            let at = &mut ends[heap.caller(node).index()];
+            all[*at as usize] = node;
+            *at += 1;
+        }
+        Children { ends, all }
+    }
+
+    fn below(&self, node: TraceId) -> &[TraceId] {
+        let start = node.index().checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.all[start as usize..self.ends[node.index()] as usize]
+    }
 }
 
 /// For each place a number that is the same for equal ones.
