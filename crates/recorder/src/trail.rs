@@ -272,30 +272,32 @@ impl Walk {
             *collects |= self.kept(found).way.collects();
             let mut hash = self.hash;
             let mut at = found + 1;
-            loop {
-                at = self.unchanged(at);
-                if at == LENGTH {
+            while at < LENGTH {
+                let check = (*self.trail).checks.all.as_mut_ptr().add(at);
+                let (fp, pc, before) = (read((*check).fp_at), read((*check).pc_at), (*check).pc);
+                let differs = fp ^ (*check).fp;
+                if differs != Check::CHANGES {
+                    if differs | pc ^ before == 0 {
+                        at = self.unchanged(at + 1);
+                        continue;
+                    }
+                    if differs != 0 {
+                        match look_at(self.trail, at, self.high, collects, &mut rule_of) {
+                            Some(change) => hash = hash.wrapping_add(change),
+                            None => break,
+                        }
+                        at += 1;
+                        continue;
+                    }
+                }
+                // The way is the same if this is the same function, called from another place: what comes behind depends on
+                // it no more than before.
+                if pc < 4096 || rule_of(pc).word() != self.kept(at).way.rule_word() {
                     break;
                 }
-                let check = (*self.trail).checks.all.as_mut_ptr().add(at);
-                let (pc, before) = (read((*check).pc_at), (*check).pc);
-                let fp = read((*check).fp_at);
-                let differs = fp ^ (*check).fp;
-                if differs == Check::CHANGES || differs == 0 {
-                    // The way is the same if this is the same function, called from another place: what comes behind
-                    // depends on it no more than before.
-                    if pc < 4096 || rule_of(pc).word() != self.kept(at).way.rule_word() {
-                        break;
-                    }
-                    (*check).pc = pc;
-                    (*check).fp = fp ^ Check::CHANGES;
-                    hash = hash.wrapping_add(change(at, before, pc));
-                } else {
-                    match look_at(self.trail, at, self.high, collects, &mut rule_of) {
-                        Some(change) => hash = hash.wrapping_add(change),
-                        None => break,
-                    }
-                }
+                (*check).pc = pc;
+                (*check).fp = fp ^ Check::CHANGES;
+                hash = hash.wrapping_add(change(at, before, pc));
                 at += 1;
             }
             self.hash = hash;
