@@ -146,7 +146,23 @@ pub(crate) fn load_native(
     global: &Global,
     progress: &Progress,
 ) -> anyhow::Result<(Trace, Notes)> {
-    match parse_any(path, global, progress)? {
+    native_only(parse_any(path, global, progress)?)
+}
+
+/// As [`load_native`], with the lifetimes of blocks.
+///
+/// # Errors
+/// When the file can't be read, or is something else.
+pub(crate) fn load_native_with_lifetimes(
+    path: &Path,
+    global: &Global,
+    progress: &Progress,
+) -> anyhow::Result<(Trace, Notes)> {
+    native_only(parse_with(path, global, progress, || heaptrace::Parser::new().with_lifetimes())?)
+}
+
+fn native_only(parsed: Parsed) -> anyhow::Result<(Trace, Notes)> {
+    match parsed {
         Parsed::Native(trace, notes) => Ok((*trace, notes)),
         Parsed::Snapshot(_, notes) => Err(not_a_trace(&notes, "a JS heap snapshot").into()),
         Parsed::Sampling(_, notes) => Err(not_a_trace(&notes, A_PROFILE).into()),
@@ -201,6 +217,16 @@ impl Reader<'_> {
 }
 
 fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Result<Parsed> {
+    parse_with(path, global, progress, heaptrace::Parser::new)
+}
+
+/// Parses whatever it is; `heaptrace` makes the parser for our own recordings.
+fn parse_with(
+    path: &Path,
+    global: &Global,
+    progress: &Progress,
+    heaptrace: impl Fn() -> heaptrace::Parser,
+) -> anyhow::Result<Parsed> {
     let input = Input::open(path)?;
     let name = input.name().to_owned();
     let (exact_size, size_hint) = (input.exact_size(), input.size_hint());
@@ -214,7 +240,7 @@ fn parse_any(path: &Path, global: &Global, progress: &Progress) -> anyhow::Resul
         if taken == 0 && is_heaptrack(chunk) {
             reader = Reader::Heaptrack(Box::default());
         } else if taken == 0 && is_heaptrace(chunk) {
-            reader = Reader::Heaptrace(Box::default());
+            reader = Reader::Heaptrace(Box::new(heaptrace()));
         } else if taken == 0 && sniff(chunk) == FileKind::SamplingProfile {
             reader = Reader::Sampling(Vec::new());
         } else if taken == 0

@@ -35,8 +35,8 @@ pub struct Recording {
     pub lost: Option<Vec<LostBlock>>,
     /// Blocks that were left out because they lived too short, by info.
     pub culled: Vec<Culled>,
-    /// How long blocks lived.
-    pub lifetimes: Lifetimes,
+    /// How long blocks lived, if the parser [was asked](crate::heaptrace::Parser::with_lifetimes) to count that.
+    pub lifetimes: Option<Lifetimes>,
     /// How often blocks were reallocated.
     pub realloc_chains: ReallocChains,
 }

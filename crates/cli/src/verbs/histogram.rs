@@ -16,10 +16,11 @@ use crate::verbs::native::{Query, Recording, lifetimes, work};
 pub(crate) fn run(args: &HistogramArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     let progress = Progress::new(global);
     let query = Query::new(&args.select)?;
-    let recording = query.open(&args.file.file, global, &progress)?;
     if args.lifetime {
+        let recording = query.open_with_lifetimes(&args.file.file, global, &progress)?;
         return run_lifetimes(&query, &recording, &progress, global, output);
     }
+    let recording = query.open(&args.file.file, global, &progress)?;
     if args.realloc {
         return run_reallocs(&query, &recording, args.limit, &progress, global, output);
     }

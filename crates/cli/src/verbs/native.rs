@@ -13,7 +13,7 @@ use twinheap_trace::{InfoIdx, Thread, ThreadNo, Trace};
 use crate::args::Global;
 use crate::args::native::SelectArgs;
 use crate::failure::Failure;
-use crate::load::{Notes, load_native};
+use crate::load::{Notes, load_native, load_native_with_lifetimes};
 use crate::progress::Progress;
 
 /// A suppression file beyond this is none.
@@ -65,6 +65,20 @@ impl<'a> Query<'a> {
         progress: &Progress,
     ) -> anyhow::Result<Recording> {
         let (trace, notes) = load_native(path, global, progress)?;
+        Ok(self.count(trace, notes, progress))
+    }
+
+    /// As [`Query::open`], for who wants to know how long blocks lived.
+    ///
+    /// # Errors
+    /// When the file can't be read, or is something else.
+    pub(crate) fn open_with_lifetimes(
+        &self,
+        path: &Path,
+        global: &Global,
+        progress: &Progress,
+    ) -> anyhow::Result<Recording> {
+        let (trace, notes) = load_native_with_lifetimes(path, global, progress)?;
         Ok(self.count(trace, notes, progress))
     }
 
@@ -188,10 +202,10 @@ pub(crate) fn threads(trace: &Trace) -> Option<Threads> {
 }
 
 /// Freed blocks by info and lifetime, as [`twinheap_native::lifetime_buckets`] wants them, if the recording knows.
-/// heaptrack's don't say which of several blocks alike a free is of.
+/// heaptrack's don't say which of several blocks alike a free is of. [`Query::open_with_lifetimes`] has them counted.
 pub(crate) fn lifetimes(trace: &Trace) -> Option<Vec<(InfoIdx, u8, u64)>> {
-    let recording = trace.recording.as_ref()?;
-    let rows = |info| recording.lifetimes.of(info).map(move |(power, blocks)| (info, power, blocks));
+    let lifetimes = trace.recording.as_ref()?.lifetimes.as_ref()?;
+    let rows = |info| lifetimes.of(info).map(move |(power, blocks)| (info, power, blocks));
     Some((0..trace.infos.len() as u32).map(InfoIdx).flat_map(rows).collect())
 }
 

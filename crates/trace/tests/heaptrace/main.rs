@@ -11,7 +11,7 @@ use twinheap_trace::{IpId, ParseError, Parsed, TraceId};
 
 /// Feeds a file in pieces whose sizes go round `sizes`.
 fn parse(bytes: &[u8], sizes: &[usize]) -> Result<Parsed, ParseError> {
-    let mut parser = Parser::new();
+    let mut parser = Parser::new().with_lifetimes();
     let mut rest = bytes;
     for &size in sizes.iter().cycle() {
         if rest.is_empty() {

@@ -356,7 +356,7 @@ impl Model {
 
         let mut lifetimes = BTreeMap::new();
         for info in 0..self.infos.len() as u32 {
-            for (bucket, blocks) in recording.lifetimes.of(InfoIdx(info)) {
+            for (bucket, blocks) in recording.lifetimes.iter().flat_map(|all| all.of(InfoIdx(info))) {
                 lifetimes.insert((info, bucket), blocks);
             }
         }

@@ -32,7 +32,7 @@ const CACHED: usize = 1 << 17;
 pub(super) struct EventDecoder {
     pub(super) live: LiveSet,
     births: Births,
-    lifetimes: LifetimeCounts,
+    lifetimes: Option<LifetimeCounts>,
     chains: ChainCounts,
     /// Events in the file so far, those included that were left out.
     events: u64,
@@ -62,7 +62,7 @@ impl Default for EventDecoder {
         EventDecoder {
             live: LiveSet::default(),
             births: Births::default(),
-            lifetimes: LifetimeCounts::default(),
+            lifetimes: None,
             chains: ChainCounts::default(),
             events: 0,
             ns: 0,
@@ -210,7 +210,9 @@ impl EventDecoder {
         self.freed.clear();
         self.freed.resize(self.named.len(), Entry::NONE);
         self.fetched = 0;
-        self.lifetimes.resize(trace.infos.len());
+        if let Some(lifetimes) = &mut self.lifetimes {
+            lifetimes.resize(trace.infos.len());
+        }
 
         let events_before = trace.events.len();
         self.threads(thread, &mut columns.threads, count, events_before, recording)?;
@@ -430,8 +432,16 @@ impl EventDecoder {
         self.out_len += 1;
     }
 
+    /// From here on it is counted how long blocks live.
+    pub(super) fn count_all_lifetimes(&mut self) {
+        self.lifetimes.get_or_insert_default();
+    }
+
     /// Counts the blocks that were freed; those that [`EventDecoder::one`] frees are counted there.
     fn count_lifetimes(&mut self, frees: Range<usize>, trace: &Trace) {
+        if self.lifetimes.is_none() {
+            return;
+        }
         for free in frees {
             let entry = self.freed[free];
             if !entry.is_freed() {
@@ -442,19 +452,21 @@ impl EventDecoder {
 
     #[inline]
     fn count_lifetime(&mut self, info: u32, number: u64, trace: &Trace) {
+        let Some(lifetimes) = &mut self.lifetimes else { return };
         if number >= self.births.since_tick {
-            return self.lifetimes.count_short(info);
+            return lifetimes.count_short(info);
         }
         // Ticks count from 1: a block of before the first was born at 0.
         let tick = self.births.tick_of(number, self.tick);
         let born = tick.checked_sub(1).map_or(0, |tick| trace.clock.ns(tick));
-        self.lifetimes.count(info, self.ns - born);
+        lifetimes.count(info, self.ns - born);
     }
 
     /// How long blocks lived, and how often they were reallocated.
-    pub(super) fn finish(self) -> (Lifetimes, ReallocChains) {
+    pub(super) fn finish(self) -> (Option<Lifetimes>, ReallocChains) {
         let live = self.live;
-        (self.lifetimes.finish(), self.chains.finish(|number| live.get(number).map(Entry::info)))
+        let lifetimes = self.lifetimes.map(LifetimeCounts::finish);
+        (lifetimes, self.chains.finish(|number| live.get(number).map(Entry::info)))
     }
 }
 
