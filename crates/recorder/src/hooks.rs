@@ -65,7 +65,7 @@ fn allocated(block: *mut c_void, size: usize, caller: Registers) -> *mut c_void 
 #[inline(always)]
 fn as_one<R>(caller: Registers, call: impl FnOnce() -> R) -> R {
     let Some(thread) = thread::recording() else { return call() };
-    let outer = thread.enter(caller.stack_pointer);
+    let outer = thread.enter(caller);
     let result = call();
     // Another one, if the call began a fork.
     if let Some(thread) = thread::recording() {

@@ -14,7 +14,7 @@ use crate::stacks::{Bounds, Known, Numbers};
 use crate::sys;
 use crate::trail::Trail;
 use crate::v8;
-use crate::walk::Registers;
+use crate::walk::{self, Registers};
 
 core::arch::global_asm!(
     // The thread's state and its mark. Initial-exec: the general way to thread-local storage may call malloc.
@@ -102,8 +102,9 @@ pub(crate) struct Thread {
     pub(crate) collects: bool,
     /// The walk before did.
     has_collected: bool,
-    /// The stack pointer of the hook whose real function is being called, if that may call other hooks; else 0.
-    inside: u64,
+    /// Where the return address lies of the hook whose real function is being called, if that may call other hooks; else
+    /// 0. And that address.
+    inside: (u64, u64),
     next_state: *mut Thread,
     stacks: Known,
     numbers: Numbers,
@@ -182,7 +183,7 @@ impl Thread {
         thread.random = sys::tsc() ^ u64::from(tid) << 32 | 1;
         thread.until_sample = session.next_sample(&mut thread.random);
         thread.stack.forget();
-        thread.inside = 0;
+        thread.inside = (0, 0);
         thread.is_changing.store(0, Ordering::Relaxed);
         thread.is_scratch_taken.store(0, Ordering::Relaxed);
         thread.is_numbering.store(0, Ordering::Relaxed);
@@ -344,24 +345,29 @@ impl Thread {
     /// From here on, what functions further down the stack allocate and free is not told: it is what a function is made
     /// of that is told as a whole. What was there before is for [`Thread::leave`].
     #[inline(always)]
-    pub(crate) fn enter(&mut self, stack_pointer: u64) -> u64 {
-        core::mem::replace(&mut self.inside, stack_pointer)
+    pub(crate) fn enter(&mut self, caller: Registers) -> (u64, u64) {
+        core::mem::replace(&mut self.inside, (caller.stack_pointer, walk::return_address(caller)))
     }
 
     /// The function has returned.
     #[inline(always)]
-    pub(crate) fn leave(&mut self, before: u64) {
+    pub(crate) fn leave(&mut self, before: (u64, u64)) {
         self.inside = before;
     }
 
-    /// Whether a call with this stack pointer comes from within a function that is told as a whole. Should somebody have
-    /// jumped out of that, whoever stands further up the stack is not in it any more.
+    /// Whether a call with this stack pointer comes from within a function that is told as a whole. Somebody may have
+    /// jumped out of that: then whoever stands further up the stack is not in it any more, nor is anybody once its
+    /// return address was written over.
     #[cold]
     #[inline(never)]
     fn is_within(&mut self, stack_pointer: u64) -> bool {
-        let is_within = stack_pointer < self.inside;
+        let (at, address) = self.inside;
+        let hook = Registers { stack_pointer: at, frame_pointer: 0 };
+        // Both on the stack that is looked at, which is mapped; another one may be gone.
+        let is_same = stack_pointer < at && self.stack.end_of(stack_pointer).is_some_and(|end| at < end);
+        let is_within = is_same && walk::return_address(hook) == address;
         if !is_within {
-            self.inside = 0;
+            self.inside = (0, 0);
         }
         is_within
     }
@@ -369,7 +375,7 @@ impl Thread {
     /// Records an allocation by a caller with these registers.
     #[inline(always)]
     pub(crate) fn allocation(&mut self, session: &Session, address: u64, size: u64, caller: Registers) {
-        if self.inside != 0 && self.is_within(caller.stack_pointer) {
+        if self.inside.0 != 0 && self.is_within(caller.stack_pointer) {
             return;
         }
         if session.sample != 0 && !self.is_sampled(session, address, size) {
@@ -401,7 +407,7 @@ impl Thread {
     /// Records a free, before the block is really freed: its address may belong to somebody else right afterwards.
     #[inline(always)]
     pub(crate) fn free(&mut self, session: &Session, address: u64) {
-        if self.inside != 0 && self.is_within(sys::stack_pointer()) {
+        if self.inside.0 != 0 && self.is_within(sys::stack_pointer()) {
             return;
         }
         if !session.follows(address) {
@@ -419,7 +425,7 @@ impl Thread {
     /// the caller's. If there is a new block, its allocation follows.
     #[inline(always)]
     pub(crate) fn reallocation(&mut self, session: &Session, address: u64, before: u64, has_new: bool) {
-        if self.inside != 0 && self.is_within(sys::stack_pointer()) {
+        if self.inside.0 != 0 && self.is_within(sys::stack_pointer()) {
             return;
         }
         // The clock is read again, since an interval too long for the record's bits has to be told first.

@@ -19,6 +19,13 @@ pub struct Registers {
     pub frame_pointer: u64,
 }
 
+/// The return address of the call of a hook.
+#[inline(always)]
+pub(crate) fn return_address(caller: Registers) -> u64 {
+    // SAFETY: the hook was called from there, and the stack is still mapped.
+    unsafe { read(caller.stack_pointer) }
+}
+
 /// Hands on the return addresses of a stack, the innermost first, at most so many.
 ///
 /// Each is followed by the rule for its code: for most programs' code a frame pointer, which is one load; otherwise an
@@ -206,8 +213,7 @@ enum Step {
 fn first(thread: &mut Thread, caller: Registers) -> (Frame, u64) {
     let Registers { stack_pointer: sp, frame_pointer: fp } = caller;
     let high = thread.stack.end_of(sp).unwrap_or_else(|| find_stack(thread, sp));
-    // SAFETY: the return address of the call that brought us here.
-    let pc = unsafe { read(sp) };
+    let pc = return_address(caller);
     (Frame { sp: sp + 8, fp, pc, loaded_from: 0 }, high)
 }
 

@@ -183,7 +183,7 @@ fn a_preloaded_allocator_is_the_one_that_is_called() {
     let program = lab.build("preloaded.c", &["-ldl"]);
     let file = lab.path("a.heaptrace");
     let ran = run(lab.recorder(&[], &file, &[&program]).env("LD_PRELOAD", &arena));
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "10 in the arena\n"), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "11 in the arena\n"), "{ran:?}");
     let summary = Summary::of(&file);
     let check = |function, allocations, leaked| {
         assert_eq!(summary.by(function), costs(allocations, leaked), "{function}");
@@ -192,4 +192,5 @@ fn a_preloaded_allocator_is_the_one_that_is_called() {
     check("by_calloc", 5, 10_000);
     check("by_memalign", 5, 0);
     check("by_realloc", 5, 20_000);
+    check("by_deep", 1, 500);
 }

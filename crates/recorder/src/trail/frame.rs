@@ -112,7 +112,8 @@ pub(super) struct New {
 impl Check {
     /// By what [`Check::fp`] differs from what lies there, of a frame whose return address was another one before. Such a
     /// frame's is looked up without asking whether it changed: programs call a function from here and from there as
-    /// they like, and a processor that has to guess which loses more than a look costs.
+    /// they like, and a processor that has to guess which loses more than a look costs. No frame pointer that leads on is
+    /// the complement of another: one of them is no address.
     pub(super) const CHANGES: u64 = !0;
     /// Likewise, of a frame that is looked at.
     pub(super) const LOOKED_AT: u64 = 1;
