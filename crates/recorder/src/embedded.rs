@@ -185,10 +185,16 @@ unsafe extern "C" fn dlopen_and_look(path: *const c_char, flags: c_int) -> *mut 
 /// Asks the collector for a plan and follows it.
 fn hook(session: &Session, bias: u64, path: &CStr, is_program: bool) {
     let path = path.to_bytes();
-    if path.len() > MAX_PATH || !session.may_ask() {
+    if path.len() > MAX_PATH {
         return;
     }
+    // Before the right to ask is taken: whoever has it and doesn't ask keeps all others from it.
     let Some(page) = room_below(bias) else { return };
+    if !session.may_ask() {
+        // SAFETY: nothing leads there.
+        unsafe { sys::unmap(page, CODE) };
+        return;
+    }
     let plan = session.plan();
     plan.bias.store(bias, Ordering::Relaxed);
     plan.page.store(page as u64, Ordering::Relaxed);
@@ -255,9 +261,14 @@ fn follow(plan: &Plan, page: *mut u8) -> bool {
     may_write
 }
 
-/// Room for code in reach of a jump. Below the module: above a program is its heap.
+/// Room for code in reach of a jump. Below the module: above a program is its heap. Something large may lie there, as the
+/// ring does, so that steps become longer.
 fn room_below(address: u64) -> Option<*mut u8> {
-    const STEP: u64 = 64 << 10;
-    let start = address & !(STEP - 1);
-    (1..2048).find_map(|step| sys::map_at(start.checked_sub(step * STEP)?, CODE))
+    const NEAR: u64 = 64 << 10;
+    const FAR: u64 = 4 << 20;
+    /// A jump reaches 2 GiB, and starts somewhere in the module.
+    const MOST: u64 = 1792 << 20;
+    let start = address & !(NEAR - 1);
+    let distances = (1..FAR / NEAR).map(|step| step * NEAR).chain((1..MOST / FAR).map(|step| step * FAR));
+    distances.into_iter().find_map(|distance| sys::map_at(start.checked_sub(distance)?, CODE))
 }

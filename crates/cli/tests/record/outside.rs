@@ -94,6 +94,29 @@ fn an_addon_s_own_allocator_is_hooked_before_it_runs() {
     );
 }
 
+/// Code of ours has to be in reach of the addon. Where there is no room the addon is left as it is, and all else goes on.
+#[test]
+fn an_addon_above_something_large_is_hooked_if_a_jump_reaches_beyond() {
+    let lab = Lab::new();
+    let program = lab.build("opens.c", &["-ldl"]);
+    let addon = lab.path("addon.so");
+    lab.build_as("own_allocator.c", &addon, &["-shared", "-fPIC", "-DADDON"]);
+    let check = |megabytes: &str, is_hooked: bool| {
+        let (ran, summary) = lab.record(&[], &[program.as_os_str(), addon.as_os_str(), megabytes.as_ref()]);
+        assert_eq!(ran.stdout, "allocated\n", "{ran:?}");
+        if is_hooked {
+            check_sites(&summary);
+        } else {
+            assert_eq!(summary.by("by_malloc"), costs(0, 0));
+        }
+        // The look at the end is answered in both cases.
+        let bytes = at_end(&summary, "module", Some(&addon.canonicalize().unwrap()));
+        assert!((8 * MB..10 * MB).contains(&bytes), "{}", summary.0["outside_malloc"]);
+    };
+    check("512", true);
+    check("4096", false);
+}
+
 #[test]
 fn an_allocator_without_symbols_is_a_named_line() {
     let lab = Lab::new();
