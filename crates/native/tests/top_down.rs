@@ -140,9 +140,9 @@ proptest! {
 
 #[test]
 fn inlined_functions_lie_below_the_one_that_they_are_in() {
-    // `leaf` is inlined into `middle`, and that into `work`, which `main` calls. Elsewhere `work` calls `middle`.
+    // `leaf` is inlined into `middle`, and that into `step`, which `main` calls. Elsewhere `step` calls `middle`.
     let heap = heap(
-        b"v 10400 3\ns 4 leaf\ns 6 middle\ns 4 work\ns 4 main\ns 3 a.c\ns 4 /bin\ns 4 core\n\
+        b"v 10400 3\ns 4 leaf\ns 6 middle\ns 4 step\ns 4 main\ns 3 a.c\ns 4 /bin\ns 4 core\n\
           i 10 6 1 5 1 2 5 2 3 5 3\ni 20 6 4\ni 30 6 3\ni 40 6 2\ni 50 6 7\n\
           t 5 0\nt 2 1\nt 1 2\nt 3 2\nt 4 4\na 8 3\na 10 5\na 20 0\n+ 0\n+ 1\n+ 2\nc 1\n",
     );
@@ -165,9 +165,9 @@ fn inlined_functions_lie_below_the_one_that_they_are_in() {
             " 32 32",
             // What is around `main` is left out.
             "main 0 24",
-            "main/work 0 24",
-            "main/work/middle 16 24",
-            "main/work/middle/leaf 8 8 inlined",
+            "main/step 0 24",
+            "main/step/middle 16 24",
+            "main/step/middle/leaf 8 8 inlined",
         ]
     );
     let places: Vec<(String, u32)> =
