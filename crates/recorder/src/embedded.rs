@@ -269,6 +269,6 @@ fn room_below(address: u64) -> Option<*mut u8> {
     /// A jump reaches 2 GiB, and starts somewhere in the module.
     const MOST: u64 = 1792 << 20;
     let start = address & !(NEAR - 1);
-    let distances = (1..FAR / NEAR).map(|step| step * NEAR).chain((1..MOST / FAR).map(|step| step * FAR));
-    distances.into_iter().find_map(|distance| sys::map_at(start.checked_sub(distance)?, CODE))
+    let mut distances = (1..FAR / NEAR).map(|step| step * NEAR).chain((1..MOST / FAR).map(|step| step * FAR));
+    distances.find_map(|distance| sys::map_at(start.checked_sub(distance)?, CODE))
 }

@@ -67,7 +67,7 @@ fn as_one<R>(caller: Registers, call: impl FnOnce() -> R) -> R {
     let Some(thread) = thread::recording() else { return call() };
     let outer = thread.enter(caller);
     let result = call();
-    // Another one, if the call began a fork.
+    // Recording may have ended meanwhile.
     if let Some(thread) = thread::recording() {
         thread.leave(outer);
     }
