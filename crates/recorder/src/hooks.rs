@@ -15,7 +15,7 @@ use crate::modules;
 use crate::real::{self, Real};
 use crate::session::{self, Session};
 use crate::sys;
-use crate::thread::{self, Thread};
+use crate::thread::{self, Thread, Told};
 use crate::v8;
 pub use crate::walk::Registers;
 
@@ -54,6 +54,34 @@ fn record(with: impl FnOnce(&mut Thread, &Session)) {
 
 #[inline(always)]
 fn allocated(block: *mut c_void, size: usize, caller: Registers) -> *mut c_void {
+    match thread::current_live() {
+        Some(thread) if !block.is_null() => {
+            if thread.passes_over(session::get(), size as u64) {
+                return block;
+            }
+            told(block, size, caller, thread)
+        }
+        _ => allocated_first(block, size, caller),
+    }
+}
+
+/// Tells of an allocation. Not a part of each hook: most of it is the same, and a hook that ends with this call keeps
+/// nothing meanwhile.
+#[inline(never)]
+fn told(mut block: *mut c_void, size: usize, caller: Registers, thread: &mut Thread) -> *mut c_void {
+    thread.allocation(session::get(), block as u64, size as u64, caller);
+    // Were it known to be the same block, hooks would keep it, and return here instead of not at all.
+    // SAFETY: no instruction.
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) block, options(pure, readonly, nostack, preserves_flags));
+    }
+    block
+}
+
+/// As [`allocated`], of a thread that has no state, and where there is nothing to tell.
+#[cold]
+#[inline(never)]
+fn allocated_first(block: *mut c_void, size: usize, caller: Registers) -> *mut c_void {
     if !block.is_null() {
         record(|thread, session| thread.allocation(session, block as u64, size as u64, caller));
     }
@@ -157,6 +185,26 @@ pub unsafe extern "C" fn free(block: *mut c_void) {
     if block.is_null() || boot::size_of(block.cast()).is_some() {
         return;
     }
+    let told = match thread::current_live() {
+        Some(thread) => thread.free_at_once(session::get(), block as u64),
+        None => Told::No,
+    };
+    // Each of these is the last call, so that nothing has to be kept on the stack.
+    match told {
+        // SAFETY: the real free, which is known where a thread has a state.
+        Told::Yes => unsafe { transmute::<*mut c_void, Free>(real::FREE.address())(block) },
+        // SAFETY: by the contract.
+        Told::No => unsafe { free_slowly(block) },
+        // SAFETY: by the contract.
+        Told::Behind(position) => unsafe { free_behind(block, position) },
+    }
+}
+
+/// The same, of a thread's first event, a program that is not recorded, and all else that takes more than a few
+/// instructions.
+#[cold]
+#[inline(never)]
+unsafe fn free_slowly(block: *mut c_void) {
     let function = real(&real::FREE);
     if function.is_null() {
         return;
@@ -164,6 +212,15 @@ pub unsafe extern "C" fn free(block: *mut c_void) {
     record(|thread, session| thread.free(session, block as u64));
     // SAFETY: the real free.
     unsafe { transmute::<*mut c_void, Free>(function)(block) };
+}
+
+/// The same, where the chunk of records ends.
+#[cold]
+#[inline(never)]
+unsafe fn free_behind(block: *mut c_void, position: u64) {
+    record(|thread, session| thread.free_behind(session, block as u64, position));
+    // SAFETY: the real free.
+    unsafe { transmute::<*mut c_void, Free>(real::FREE.address())(block) };
 }
 
 /// `posix_memalign`.

@@ -107,13 +107,14 @@ pub(crate) struct RuleCache {
 impl RuleCache {
     const SIZE: usize = 4096;
 
-    #[inline]
+    /// Of the lower half: a constant of 32 bits is a part of the instruction.
+    #[inline(always)]
     fn slot(pc: u64) -> usize {
-        (pc.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - 12)) as usize
+        ((pc as u32).wrapping_mul(0x9E37_79B9) >> (32 - 12)) as usize
     }
 
     /// The rule for a return address.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, pc: u64) -> Option<Rule> {
         // SAFETY: a slot is below the cache's size, by its shift.
         let (key, rule) = unsafe { *self.entries.get_unchecked(Self::slot(pc)) };

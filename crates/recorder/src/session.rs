@@ -1,15 +1,16 @@
 //! The recording as the process knows it: whether there is one, and its ring.
 
 mod chunks;
+mod sample;
 
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use twinheap_wire::{
-    CHUNK, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_FRAMES, NODE_OPTIONS, PLAN_AT, RING,
-    VARIABLE, clock, filter_slot, lease, plan::Plan, request, status, trouble,
+    CHUNK, DESCRIPTORS_AT, Descriptor, Header, MAGIC, MAX_FRAMES, NODE_OPTIONS, PLAN_AT, RING, VARIABLE,
+    clock, lease, plan::Plan, request, status, trouble,
 };
 
 use crate::real;
@@ -360,7 +361,7 @@ impl Session {
     /// The clock.
     #[inline(always)]
     pub(crate) fn now(&self) -> u64 {
-        if self.is_tsc { sys::tsc() } else { sys::monotonic() }
+        if self.is_tsc { sys::tsc() } else { slow_clock() }
     }
 
     /// The time of an event of the thread with this mark, see [`lease`], whose latest event was not before `latest`.
@@ -375,6 +376,17 @@ impl Session {
                 }
                 self.now()
             }
+        }
+    }
+
+    /// As [`Session::time`], unless that takes a system call.
+    #[inline(always)]
+    pub(crate) fn time_at_once(&self, mark: u64, latest: u64) -> Option<u64> {
+        let word = self.header.lease.load(Ordering::Relaxed);
+        match lease::time(word, mark) {
+            Some(time) => Some(time.max(latest)),
+            None if self.is_tsc && word == lease::NONE => Some(sys::tsc()),
+            None => None,
         }
     }
 
@@ -441,53 +453,6 @@ impl Session {
             sys::wait(asked, what, 5_000_000);
         }
     }
-
-    /// Bytes to the next sample: exponential with the mean that the recording has.
-    pub(crate) fn next_sample(&self, random: &mut u64) -> i64 {
-        // xorshift64*, as in Vigna, "An experimental exploration of Marsaglia's xorshift generators".
-        *random ^= *random >> 12;
-        *random ^= *random << 25;
-        *random ^= *random >> 27;
-        let bits = random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        let uniform = (bits as f64 + 1.0) / (1u64 << 53) as f64;
-        (-logarithm(uniform) * self.sample as f64) as i64 + 1
-    }
-
-    /// Notes that a block is sampled, so that its free is recorded.
-    pub(crate) fn mark_sampled(&self, address: u64) {
-        self.filter(address).fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes back what [`Session::mark_sampled`] noted.
-    #[cold]
-    pub(crate) fn unmark_sampled(&self, address: u64) {
-        self.filter(address).fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// False if the block is surely none whose allocation was recorded.
-    #[inline(always)]
-    pub(crate) fn follows(&self, address: u64) -> bool {
-        self.sample == 0 || self.filter(address).load(Ordering::Relaxed) != 0
-    }
-
-    #[inline(always)]
-    fn filter(&self, address: u64) -> &'static AtomicU16 {
-        let at = self.ring + FILTER_AT + 2 * filter_slot(address);
-        // SAFETY: a slot lies within the filter.
-        unsafe { &*(at as *const AtomicU16) }
-    }
-}
-
-/// The natural logarithm of a number from 2^-53 to 1: there is no libm here. The series of artanh, to 1e-6.
-fn logarithm(value: f64) -> f64 {
-    let bits = value.to_bits();
-    let exponent = ((bits >> 52) & 0x7ff) as i64 - 1023;
-    let mantissa = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 1023 << 52);
-    let z = (mantissa - 1.0) / (mantissa + 1.0);
-    let square = z * z;
-    let series = 1.0
-        + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square * (1.0 / 9.0 + square / 11.0))));
-    2.0 * z * series + exponent as f64 * core::f64::consts::LN_2
 }
 
 /// The collector holds a lock on the ring as long as it lives, in whatever namespace it is.
@@ -554,16 +519,16 @@ unsafe fn shorten(value: *mut c_char, length: usize, by: usize) -> bool {
     true
 }
 
+/// What it needs on the stack stays out of its callers.
+#[cold]
+#[inline(never)]
+fn slow_clock() -> u64 {
+    sys::monotonic()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn logarithms_are_close_enough() {
-        for value in [1.0, 0.5, 0.999, 0.37, 1e-3, 1e-9, 2f64.powi(-53)] {
-            assert!((logarithm(value) - value.ln()).abs() < 1e-5 * (1.0 + value.ln().abs()), "{value}");
-        }
-    }
 
     #[test]
     fn we_leave_the_environment_as_it_was() {

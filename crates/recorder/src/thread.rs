@@ -1,11 +1,12 @@
 //! A thread's state, and how it writes records.
 
+mod room;
 mod stack;
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use twinheap_wire::{CHUNK, CHUNK_FULL, lease, record};
+use twinheap_wire::{lease, record};
 
 use crate::modules::{self, Found};
 use crate::rules::RuleCache;
@@ -15,6 +16,7 @@ use crate::sys;
 use crate::trail::Trail;
 use crate::v8;
 use crate::walk::{self, Registers};
+use room::{is_behind_end, publish};
 
 core::arch::global_asm!(
     // The thread's state and its mark. Initial-exec: the general way to thread-local storage may call malloc.
@@ -68,9 +70,6 @@ pub(crate) fn set_busy(busy: bool) -> bool {
     }
     before != 0
 }
-
-/// A position in no chunk, of a thread that got none. What is reserved from here on fails, and touches nothing.
-const NOWHERE: u64 = !(CHUNK as u64 - 1);
 
 /// Room for lines of mappings; one has up to 4,200 bytes.
 const SCRATCH: usize = 16 << 10;
@@ -138,6 +137,13 @@ pub(crate) fn recording() -> Option<&'static mut Thread> {
         Some(thread) if thread.is_live != 0 => Some(thread),
         _ => begin(),
     }
+}
+
+/// The same, if it has recorded before.
+#[inline(always)]
+pub(crate) fn current_live() -> Option<&'static mut Thread> {
+    // SAFETY: a state is the thread's own and is never unmapped.
+    unsafe { current().as_mut() }.filter(|thread| thread.is_live != 0)
 }
 
 #[cold]
@@ -225,123 +231,6 @@ impl Thread {
         self.trail.clear();
     }
 
-    /// Takes words of room. `None` if there is none: what is lost is the caller's to count.
-    ///
-    /// One instruction takes it, so that a handler that interrupts us before or behind it gets room of its own.
-    #[inline(always)]
-    fn reserve(&mut self, words: usize) -> Option<*mut u64> {
-        let position: u64;
-        // SAFETY: adds to our own position.
-        unsafe {
-            core::arch::asm!("xadd qword ptr [{at}], {n}", at = in(reg) self.position.get(),
-                n = inout(reg) words as u64 * 8 => position, options(nostack));
-        }
-        if (position as usize & (CHUNK - 1)) < CHUNK_FULL {
-            return Some(position as *mut u64);
-        }
-        self.next_chunk(position, words).then(|| self.reserve_again(words))?
-    }
-
-    /// As [`Thread::reserve`], for an event; and its time, which is that of the chunk's start if one has just begun.
-    #[inline(always)]
-    fn reserve_event(&mut self, words: usize, ticks: u64) -> Option<(*mut u64, u64)> {
-        let base = self.base;
-        let at = self.reserve(words)?;
-        Some((at, if self.base == base { ticks } else { 0 }))
-    }
-
-    #[cold]
-    fn reserve_again(&mut self, words: usize) -> Option<*mut u64> {
-        let position: u64;
-        // SAFETY: as in `reserve`.
-        unsafe {
-            core::arch::asm!("xadd qword ptr [{at}], {n}", at = in(reg) self.position.get(),
-                n = inout(reg) words as u64 * 8 => position, options(nostack));
-        }
-        ((position as usize & (CHUNK - 1)) < CHUNK_FULL).then_some(position as *mut u64)
-    }
-
-    /// Ends the chunk at a position that was reserved behind its last record, and takes the next one.
-    #[cold]
-    #[inline(never)]
-    fn next_chunk(&mut self, position: u64, words: usize) -> bool {
-        let offset = position as usize & (CHUNK - 1);
-        // Handlers that come here too write their ends behind ours; the first one in the chunk is the one that counts.
-        if offset <= CHUNK - 16 && position < NOWHERE {
-            // SAFETY: reserved room at the chunk's end, which nobody else writes to.
-            unsafe { publish(position as *mut u64, record::number(record::END, 0)) };
-        }
-        if self.is_changing.swap(1, Ordering::Relaxed) != 0 {
-            // We are a handler, and whom we interrupted waits for us. What we took goes back, lest one handler after the
-            // other moves the position out of the chunk and into somebody else's.
-            // SAFETY: our own position.
-            unsafe {
-                core::arch::asm!("sub qword ptr [{at}], {n}", at = in(reg) self.position.get(),
-                    n = in(reg) words as u64 * 8, options(nostack));
-            }
-            return false;
-        }
-        // SAFETY: handlers leave the position alone while `is_changing` is set.
-        let now = unsafe { *self.position.get() };
-        if session::current().is_none() {
-            self.is_live = 0;
-            return false;
-        }
-        let is_done = now & !(CHUNK as u64 - 1) != position & !(CHUNK as u64 - 1);
-        let mut has_room = is_done;
-        if !is_done && let Some(session) = session::current() {
-            self.sequence += 1;
-            match session.chunk(self.number, self.sequence) {
-                Some(position) => {
-                    // SAFETY: as above.
-                    unsafe { *self.position.get() = position };
-                    self.synchronise(session.now());
-                    has_room = true;
-                }
-                None => {
-                    // The end stands where it stands, and the chunk goes back to the collector. The next event asks anew.
-                    self.sequence -= 1;
-                    // SAFETY: as above.
-                    unsafe { *self.position.get() = NOWHERE | CHUNK_FULL as u64 };
-                }
-            }
-        }
-        self.is_changing.store(0, Ordering::Relaxed);
-        has_room
-    }
-
-    /// Tells the clock; times count from here.
-    fn synchronise(&mut self, now: u64) {
-        self.base = now;
-        if let Some(at) = self.reserve(1) {
-            // SAFETY: reserved.
-            unsafe { publish(at, record::number(record::SYNC, now)) };
-        }
-    }
-
-    /// The time of an event that happens now.
-    #[inline(always)]
-    fn ticks(&mut self, session: &Session) -> u64 {
-        let now = session.time(self.mark, self.base);
-        let ticks = now.wrapping_sub(self.base) >> record::TICK;
-        if ticks > 0xffff {
-            self.synchronise(now);
-            return 0;
-        }
-        ticks
-    }
-
-    /// Writes a record of one word.
-    #[inline(always)]
-    fn write(&mut self, word: u64) -> bool {
-        let at = self.reserve(1);
-        if let Some(at) = at {
-            // SAFETY: reserved.
-            unsafe { publish(at, word) };
-        }
-        at.is_some()
-    }
-
     /// From here on, what functions further down the stack allocate and free is not told: it is what a function is made
     /// of that is told as a whole. What was there before is for [`Thread::leave`].
     #[inline(always)]
@@ -383,11 +272,7 @@ impl Thread {
         }
         let stack = self.stack(session, caller);
         let ticks = self.ticks(session);
-        let mut word = size as u32;
-        if size >= u64::from(record::LARGE) {
-            self.write(record::number(record::SIZE, size));
-            word = record::LARGE;
-        }
+        let word = if size < u64::from(record::LARGE) { size as u32 } else { self.large(size) };
         match self.reserve_event(2, ticks) {
             // SAFETY: two words are reserved; the first makes them visible.
             Some((at, ticks)) => unsafe {
@@ -404,6 +289,14 @@ impl Thread {
         }
     }
 
+    /// Tells of a size that doesn't fit into its word; what stands there instead.
+    #[cold]
+    #[inline(never)]
+    fn large(&mut self, size: u64) -> u32 {
+        self.write(record::number(record::SIZE, size));
+        record::LARGE
+    }
+
     /// Records a free, before the block is really freed: its address may belong to somebody else right afterwards.
     #[inline(always)]
     pub(crate) fn free(&mut self, session: &Session, address: u64) {
@@ -417,6 +310,40 @@ impl Thread {
         match self.reserve_event(1, ticks) {
             // SAFETY: a word is reserved.
             Some((at, ticks)) => unsafe { publish(at, record::event(record::FREE, ticks, address)) },
+            None => session.lost_free(),
+        }
+    }
+
+    /// As [`Thread::free`], if a few instructions do it, and without a call.
+    #[inline(always)]
+    pub(crate) fn free_at_once(&mut self, session: &Session, address: u64) -> Told {
+        if self.inside.0 != 0 {
+            return Told::No;
+        }
+        if !session.follows(address) {
+            return Told::Yes;
+        }
+        let Some(now) = session.time_at_once(self.mark, self.base) else { return Told::No };
+        let ticks = now.wrapping_sub(self.base) >> record::TICK;
+        if ticks > 0xffff {
+            return Told::No;
+        }
+        let base = self.base;
+        let position = self.advance(1);
+        if is_behind_end(position) {
+            return Told::Behind(position);
+        }
+        let ticks = if self.base == base { ticks } else { 0 };
+        // SAFETY: a word is reserved.
+        unsafe { publish(position as *mut u64, record::event(record::FREE, ticks, address)) };
+        Told::Yes
+    }
+
+    /// Goes on from [`Told::Behind`].
+    pub(crate) fn free_behind(&mut self, session: &Session, address: u64, position: u64) {
+        match self.next_chunk(position, 1).then(|| self.reserve_again(1)).flatten() {
+            // SAFETY: a word is reserved. The chunk has just begun, and so has its time.
+            Some(at) => unsafe { publish(at, record::event(record::FREE, 0, address)) },
             None => session.lost_free(),
         }
     }
@@ -486,6 +413,20 @@ impl Thread {
         }
     }
 
+    /// Whether a sampled recording has nothing to tell of an allocation of so many bytes; then they are counted.
+    #[inline(always)]
+    pub(crate) fn passes_over(&mut self, session: &Session, size: u64) -> bool {
+        if session.sample == 0 || self.inside.0 != 0 {
+            return false;
+        }
+        let left = self.until_sample.saturating_sub_unsigned(size);
+        let is_over = left > 0;
+        if is_over {
+            self.until_sample = left;
+        }
+        is_over
+    }
+
     /// Poisson sampling: each byte has the same chance, whatever it is a part of. Distances between samples are
     /// exponential, as in tcmalloc and jemalloc.
     #[inline(always)]
@@ -494,9 +435,15 @@ impl Thread {
         if self.until_sample > 0 {
             return false;
         }
+        self.take_sample(session, address);
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_sample(&mut self, session: &Session, address: u64) {
         self.until_sample = session.next_sample(&mut self.random);
         session.mark_sampled(address);
-        true
     }
 
     /// The rule for a return address that the cache doesn't have.
@@ -574,14 +521,13 @@ impl Thread {
     }
 }
 
-/// Makes a record visible: everything written before it is.
-///
-/// # Safety
-/// The word is reserved room in a chunk.
-#[inline(always)]
-unsafe fn publish(at: *mut u64, word: u64) {
-    // SAFETY: by the contract; words are aligned.
-    unsafe { AtomicU64::from_ptr(at).store(word, Ordering::Release) };
+/// What became of a free that was to be told at once.
+pub(crate) enum Told {
+    Yes,
+    /// It takes more.
+    No,
+    /// It has this position, at which the chunk ends.
+    Behind(u64),
 }
 
 /// The state of a thread that ended, for a thread with this number. All are asked after, one system call each, so that

@@ -9,14 +9,17 @@
 //! reckoned anew. Frames are counted from the outermost one: what a program does changes the inner ones.
 
 mod frame;
+mod retrace;
 
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
-use crate::rules::Rule;
+use crate::rules::{Rule, RuleCache};
 use crate::v8;
-use frame::{Check, Kept, New, Way, change, term};
+use frame::{Check, Kept, New, Way, read, term};
 
 pub(crate) use frame::Frame;
+pub(crate) use retrace::Retraced;
+use retrace::same_way;
 
 /// Frames of a trail. A stack that is deeper is walked step by step.
 const LENGTH: usize = 256;
@@ -38,18 +41,18 @@ pub(crate) struct Trail {
     /// The word that ended the walk since it is no return address, and where it is; or any other word.
     end_at: u64,
     end: u64,
-    /// What [`Check::fp_at`] points to where there is nothing to compare.
-    zero: u64,
-    checks: Apart<Check>,
-    kept: Apart<Kept>,
-    new: Apart<New>,
+    /// What lies behind the outermost frame.
+    nothing: [u64; 2],
+    checks: Apart<Check, { LENGTH + 1 }>,
+    kept: Apart<Kept, LENGTH>,
+    new: Apart<New, LENGTH>,
 }
 
 /// Entries that are used in turn with others must not lie a multiple of 4096 bytes apart: the processor would take a
 /// load from one for a load of what was just stored to the other, and wait.
 #[repr(C)]
-struct Apart<T> {
-    all: [T; LENGTH],
+struct Apart<T, const COUNT: usize> {
+    all: [T; COUNT],
     apart: [u64; 68],
 }
 
@@ -99,6 +102,8 @@ impl Trail {
                 (*trail).first = LENGTH;
                 (*trail).hash = 0;
                 (*trail).end_at = &raw const (*trail).end as u64;
+                let behind = (*trail).checks.all.as_mut_ptr().add(LENGTH);
+                behind.write(Check::never(&raw const (*trail).nothing));
             }
             let first = (*trail).first.min(LENGTH);
             Some(Walk {
@@ -138,13 +143,13 @@ impl Walk {
         while self.at < LENGTH {
             // SAFETY: below the length.
             let (check, mut kept) = unsafe { (self.check(self.at), self.kept(self.at)) };
-            if check.pc_at < pc_at {
-                self.hash = self.hash.wrapping_sub(term(self.at, check.pc, kept.mark));
+            if check.pc_at() < pc_at {
+                self.hash = self.hash.wrapping_sub(term(self.at, check.pc(), kept.mark));
                 self.at += 1;
                 continue;
             }
-            if check.pc_at != pc_at
-                || check.pc != frame.pc
+            if check.pc_at() != pc_at
+                || check.pc() != frame.pc
                 || kept.mark != mark
                 || (kept.way.is(Way::NEEDS_FP) && kept.fp != frame.fp)
             {
@@ -155,7 +160,7 @@ impl Walk {
                 // It was reached from elsewhere, and what it depends on is there.
                 (kept.loaded_from, kept.way) = (frame.loaded_from, way);
                 // SAFETY: as above.
-                unsafe { self.set(self.at, pc_at, check.pc, kept) };
+                unsafe { self.set(self.at, pc_at, check.pc(), kept) };
             }
             if way.is(Way::NEEDS_FP) && frame.loaded_from == 0 {
                 self.need_before(frame.fp, self.new);
@@ -165,31 +170,38 @@ impl Walk {
         false
     }
 
-    /// As [`Walk::find`], for the first frame of a walk, and only where there is little to look at.
+    /// As [`Walk::find`], for the first frame of a walk, and only where there is little to look at: the position behind
+    /// it.
     #[inline(always)]
-    pub(crate) fn find_first(&mut self, frame: &Frame) -> bool {
+    pub(crate) fn find_first(&mut self, frame: &Frame) -> Option<usize> {
         let pc_at = frame.sp.wrapping_sub(8);
         while self.at < LENGTH {
             // SAFETY: below the length.
             let check = unsafe { self.check(self.at) };
-            if check.pc_at >= pc_at {
+            if check.pc_at() >= pc_at {
                 // SAFETY: as above.
                 let Kept { fp, way, .. } = unsafe { self.kept(self.at) };
                 // Where its frame pointer was loaded nobody asks, since nothing of this walk comes before it.
-                let is_same = check.pc_at == pc_at
-                    && check.pc == frame.pc
+                let is_same = check.pc_at() == pc_at
+                    && check.pc() == frame.pc
                     && !way.is(Way::LOOKED_AT)
                     && (!way.is(Way::NEEDS_FP) || fp == frame.fp);
                 (self.begin, self.end) = (self.at as isize, self.at);
-                return is_same;
+                return is_same.then_some(self.at + 1);
             }
             // SAFETY: as above.
             let mark = unsafe { self.kept(self.at) }.mark;
-            self.hash = self.hash.wrapping_sub(term(self.at, check.pc, mark));
+            self.hash = self.hash.wrapping_sub(term(self.at, check.pc(), mark));
             self.at += 1;
         }
         (self.begin, self.end) = (LENGTH as isize, LENGTH);
-        false
+        None
+    }
+
+    /// The position that was found.
+    #[inline(always)]
+    pub(crate) fn position(&self) -> usize {
+        self.at
     }
 
     /// Where the stack ends.
@@ -249,7 +261,7 @@ impl Walk {
                 }
                 kept.way.0 |= Way::NEEDS_FP;
                 kept.fp = fp;
-                self.set(at, check.pc_at, check.pc, kept);
+                self.set(at, check.pc_at(), check.pc(), kept);
                 if kept.loaded_from != 0 {
                     return;
                 }
@@ -258,47 +270,27 @@ impl Walk {
     }
 
     /// Goes on from the frame that was found as far as the last walk's way is unchanged. `collects` becomes true if that
-    /// leads through a function that moves and frees old objects.
+    /// leads through a function that moves and frees old objects. The frames before `from` are known to be the same.
     #[inline(always)]
     pub(crate) fn follow(
         &mut self,
         first: &Frame,
+        from: usize,
         collects: &mut bool,
+        rules: *const RuleCache,
         mut rule_of: impl FnMut(u64) -> Rule,
     ) -> Led {
         let found = self.at;
         // SAFETY: positions are below the length. The words lie between the frame that was found and the stack's end.
         unsafe {
             *collects |= self.kept(found).way.collects();
-            let mut hash = self.hash;
-            let mut at = found + 1;
+            let (mut at, mut hash) = same_way(self.trail, from, self.hash, rules);
             while at < LENGTH {
-                let check = (*self.trail).checks.all.as_mut_ptr().add(at);
-                let (fp, pc, before) = (read((*check).fp_at), read((*check).pc_at), (*check).pc);
-                let differs = fp ^ (*check).fp;
-                if differs != Check::CHANGES {
-                    if differs | pc ^ before == 0 {
-                        at = self.unchanged(at + 1);
-                        continue;
-                    }
-                    if differs != 0 {
-                        match look_at(self.trail, at, self.high, collects, &mut rule_of) {
-                            Some(change) => hash = hash.wrapping_add(change),
-                            None => break,
-                        }
-                        at += 1;
-                        continue;
-                    }
+                match look_at(self.trail, at, self.high, collects, &mut rule_of) {
+                    Some(change) => hash = hash.wrapping_add(change),
+                    None => break,
                 }
-                // The way is the same if this is the same function, called from another place: what comes behind depends on
-                // it no more than before.
-                if pc < 4096 || rule_of(pc).word() != self.kept(at).way.rule_word() {
-                    break;
-                }
-                (*check).pc = pc;
-                (*check).fp = fp ^ Check::CHANGES;
-                hash = hash.wrapping_add(change(at, before, pc));
-                at += 1;
+                (at, hash) = same_way(self.trail, at + 1, hash, rules);
             }
             self.hash = hash;
             (self.end, self.at) = (at, at);
@@ -308,31 +300,11 @@ impl Walk {
             if at == found + 1 {
                 return Led::To(*first);
             }
-            let Check { pc_at, pc, .. } = self.check(at - 1);
+            let last = self.check(at - 1);
+            let (pc_at, pc) = (last.pc_at(), last.pc());
             let fp = self.frame_pointer(at - 1, found, first.fp);
             // Where it was loaded is known, and whoever needs it has said so.
             Led::To(Frame { sp: pc_at + 8, fp, pc, loaded_from: pc_at })
-        }
-    }
-
-    /// The first position from this one on whose frame's words are others than before, or don't tell all.
-    ///
-    /// # Safety
-    /// As in [`Walk::follow`].
-    #[inline(always)]
-    unsafe fn unchanged(&self, from: usize) -> usize {
-        // SAFETY: by the contract.
-        unsafe {
-            let checks = (&raw const (*self.trail).checks.all).cast::<Check>();
-            let mut at = from;
-            while at < LENGTH {
-                let check = checks.add(at);
-                if read((*check).pc_at) ^ (*check).pc | read((*check).fp_at) ^ (*check).fp != 0 {
-                    break;
-                }
-                at += 1;
-            }
-            at
         }
     }
 
@@ -364,7 +336,7 @@ impl Walk {
         while self.at < LENGTH {
             // SAFETY: below the length.
             let (check, kept) = unsafe { (self.check(self.at), self.kept(self.at)) };
-            self.hash = self.hash.wrapping_sub(term(self.at, check.pc, kept.mark));
+            self.hash = self.hash.wrapping_sub(term(self.at, check.pc(), kept.mark));
             self.at += 1;
         }
         // SAFETY: the trail's own word is always there.
@@ -475,7 +447,7 @@ impl Walk {
     unsafe fn set(&mut self, at: usize, pc_at: u64, pc: u64, kept: Kept) {
         // SAFETY: by the contract.
         unsafe {
-            let check = Check::new(pc_at, pc, &kept, &raw const (*self.trail).zero as u64);
+            let check = Check::new(pc_at, pc, &kept);
             (*self.trail).checks.all.as_mut_ptr().add(at).write(check);
             (*self.trail).kept.all.as_mut_ptr().add(at).write(kept);
         }
@@ -500,22 +472,21 @@ unsafe fn look_at(
         let check = (*trail).checks.all.as_mut_ptr().add(at);
         let kept = (*trail).kept.all.as_mut_ptr().add(at);
         let way = (*kept).way;
-        let is_looked_at = way.is(Way::LOOKED_AT) && !way.is(Way::GAP);
-        if !is_looked_at
+        if way.is(Way::GAP)
             || way.is(Way::NEEDS_FP) && (*kept).loaded_from != 0 && read((*kept).loaded_from) != (*kept).fp
         {
             return None;
         }
-        let (pc, before) = (read((*check).pc_at), (*check).pc);
+        let (pc, before) = (read((*check).pc_at()), (*check).pc());
         if pc != before && (pc < 4096 || rule_of(pc).word() != way.rule_word()) {
             return None;
         }
         let before = term(at, before, (*kept).mark);
         *collects |= way.collects();
         if way.is_marked() {
-            (*kept).mark = v8::mark((*check).pc_at + 8, (*kept).fp, high);
+            (*kept).mark = v8::mark((*check).pc_at() + 8, (*kept).fp, high);
         }
-        (*check).pc = pc;
+        (*check).set_pc(pc);
         Some(term(at, pc, (*kept).mark).wrapping_sub(before))
     }
 }
@@ -533,7 +504,7 @@ unsafe fn move_frames(trail: *mut Trail, from: usize, to: usize, count: usize) -
         let checks = (*trail).checks.all.as_mut_ptr();
         let kept = (*trail).kept.all.as_mut_ptr();
         for at in 0..count {
-            let (pc, mark) = ((*checks.add(from + at)).pc, (*kept.add(from + at)).mark);
+            let (pc, mark) = ((*checks.add(from + at)).pc(), (*kept.add(from + at)).mark);
             change = change.wrapping_add(term(to + at, pc, mark).wrapping_sub(term(from + at, pc, mark)));
         }
         core::ptr::copy(checks.add(from), checks.add(to), count);
@@ -547,14 +518,6 @@ unsafe fn move_frames(trail: *mut Trail, from: usize, to: usize, count: usize) -
 fn one_by_one() {
     // SAFETY: no instruction.
     unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
-}
-
-/// # Safety
-/// Eight bytes at the address are readable.
-#[inline(always)]
-unsafe fn read(address: u64) -> u64 {
-    // SAFETY: by the contract.
-    unsafe { (address as *const u64).read_unaligned() }
 }
 
 /// The hash of a stack with these return addresses and marks, the innermost first.

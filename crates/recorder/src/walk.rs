@@ -4,10 +4,10 @@ use twinheap_wire::record;
 
 use crate::expression::{UCONTEXT_FRAME_POINTER, UCONTEXT_PC, UCONTEXT_STACK_POINTER};
 use crate::maps::Lines;
-use crate::rules::{Base, Rule};
+use crate::rules::{Base, Rule, RuleCache};
 use crate::sys;
 use crate::thread::Thread;
-use crate::trail::{Frame, Led, Trail, Walk};
+use crate::trail::{Frame, Led, Retraced, Trail, Walk};
 use crate::v8;
 
 /// Registers of a function that just called a hook.
@@ -66,28 +66,51 @@ pub(crate) fn walk_frames(
 #[inline(always)]
 pub(crate) fn hash(thread: &mut Thread, caller: Registers, frames: u32) -> u64 {
     let (frame, high) = first(thread, caller);
-    if let Some(mut trail) = Trail::begin(&raw mut thread.trail, high) {
-        let mut collects = false;
-        let led = if trail.find_first(&frame) {
-            Some(trail.follow(&frame, &mut collects, |pc| rule_of(thread, pc)))
-        } else {
-            None
-        };
-        thread.collects |= collects;
-        let hash = match led {
-            Some(Led::Out) => trail.end(frames),
-            led => hash_beside(thread, trail, frame, led, frames),
-        };
-        if let Some(hash) = hash {
-            return hash;
-        }
+    // SAFETY: the thread's own, and its stack.
+    match unsafe { Trail::retrace(&raw mut thread.trail, &raw const thread.rules, &frame, high, frames) } {
+        Retraced::Whole(hash) => hash,
+        Retraced::To(trail, position) => hash_from(thread, trail, caller, frame, position, frames),
+        Retraced::No => hash_beside(thread, caller, frame, high, frames),
     }
-    hash_afresh(thread, caller, frames)
+}
+
+/// As [`hash`], of a walk that has come so far along the trail.
+#[inline(never)]
+fn hash_from(
+    thread: &mut Thread,
+    mut trail: Walk,
+    caller: Registers,
+    first: Frame,
+    position: usize,
+    frames: u32,
+) -> u64 {
+    let mut collects = false;
+    let rules = &raw const thread.rules;
+    let led = trail.follow(&first, position, &mut collects, rules, |pc| rule_of(thread, pc));
+    thread.collects |= collects;
+    let hash = match led {
+        Led::Out => trail.end(frames),
+        led => hash_aside(thread, trail, first, Some(led), frames),
+    };
+    hash.unwrap_or_else(|| hash_afresh(thread, caller, frames))
+}
+
+/// As [`hash`], of a stack whose innermost frame may be another one than before.
+#[inline(never)]
+fn hash_beside(thread: &mut Thread, caller: Registers, first: Frame, high: u64, frames: u32) -> u64 {
+    let Some(mut trail) = Trail::begin(&raw mut thread.trail, high) else {
+        return hash_afresh(thread, caller, frames);
+    };
+    if let Some(position) = trail.find_first(&first) {
+        return hash_from(thread, trail, caller, first, position, frames);
+    }
+    let hash = hash_aside(thread, trail, first, None, frames);
+    hash.unwrap_or_else(|| hash_afresh(thread, caller, frames))
 }
 
 /// As [`hash`], of a walk that the trail led to a frame, if anywhere.
 #[inline(never)]
-fn hash_beside(
+fn hash_aside(
     thread: &mut Thread,
     mut trail: Walk,
     first: Frame,
@@ -95,7 +118,8 @@ fn hash_beside(
     frames: u32,
 ) -> Option<u64> {
     let mut collects = false;
-    let is_whole = along(&mut trail, first, led, &mut collects, |pc| rule_of(thread, pc));
+    let rules = &raw const thread.rules;
+    let is_whole = along(&mut trail, first, led, &mut collects, rules, |pc| rule_of(thread, pc));
     thread.collects |= collects;
     if is_whole {
         return trail.end_of_new(frames);
@@ -128,6 +152,7 @@ fn along(
     first: Frame,
     mut led: Option<Led>,
     collects: &mut bool,
+    rules: *const RuleCache,
     mut rule_of: impl FnMut(u64) -> Rule,
 ) -> bool {
     let high = trail.high();
@@ -138,7 +163,8 @@ fn along(
         if led.is_none() {
             let mark = mark(rule, &frame, high);
             if trail.find(&frame, mark, is_behind_gap) {
-                led = Some(trail.follow(&frame, collects, &mut rule_of));
+                let next = trail.position() + 1;
+                led = Some(trail.follow(&frame, next, collects, rules, &mut rule_of));
             } else {
                 if !trail.push(&frame, mark, rule, is_behind_gap) {
                     return false;
@@ -480,13 +506,27 @@ mod tests {
     }
 
     fn hash_along(trail: &mut Trail, frame: Frame, high: u64, most: u32) -> Option<u64> {
-        let mut walk = Trail::begin(&raw mut *trail, high)?;
+        // SAFETY: zeros are a cache without rules.
+        let mut rules = unsafe { Box::<RuleCache>::new_zeroed().assume_init() };
+        // Not all: what is not in the cache is looked at.
+        (4096..4096 + FUNCTIONS * SITES).filter(|pc| pc % 11 != 0).for_each(|pc| rules.put(pc, rule(pc)));
+        // SAFETY: the trail of this stack.
+        let retraced = unsafe { Trail::retrace(&raw mut *trail, &raw const *rules, &frame, high, most) };
+        let (mut walk, position) = match retraced {
+            Retraced::Whole(hash) => return Some(hash),
+            Retraced::To(walk, position) => (walk, Some(position)),
+            Retraced::No => {
+                let mut walk = Trail::begin(&raw mut *trail, high)?;
+                let position = walk.find_first(&frame);
+                (walk, position)
+            }
+        };
         assert!(Trail::begin(&raw mut *trail, high).is_none(), "a handler's walk has to do without");
-        let led = walk.find_first(&frame).then(|| walk.follow(&frame, &mut false, rule));
+        let led = position.map(|position| walk.follow(&frame, position, &mut false, &raw const *rules, rule));
         if led == Some(Led::Out) {
             return walk.end(most);
         }
-        if along(&mut walk, frame, led, &mut false, rule) {
+        if along(&mut walk, frame, led, &mut false, &raw const *rules, rule) {
             return walk.end_of_new(most);
         }
         walk.give_up();

@@ -4,7 +4,8 @@ use core::sync::atomic::Ordering;
 
 use twinheap_wire::record;
 
-use super::{Thread, publish};
+use super::Thread;
+use super::room::publish;
 use crate::modules;
 use crate::session::Session;
 use crate::v8;

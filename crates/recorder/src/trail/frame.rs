@@ -15,17 +15,19 @@ pub(crate) struct Frame {
     pub(crate) loaded_from: u64,
 }
 
-/// The words of the stack by which a frame was reached.
+/// The words of the stack by which a frame was reached. Functions that keep a frame pointer leave the caller's right below
+/// the return address, so that one load gets both.
 #[derive(Clone, Copy)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(super) struct Check {
-    pub(super) pc_at: u64,
+    /// The frame pointer, if it lies there and matters.
+    fp: u64,
+    /// The return address, and [what kind of frame](Check::KIND) it is.
     pub(super) pc: u64,
-    /// Where the frame pointer was loaded from, if it was and matters to a later step; otherwise where a zero lies.
-    pub(super) fp_at: u64,
-    /// What lies there, if the two words are all there is to it. Of a frame that [changes](Check::CHANGES) the
-    /// complement, and of one that is [looked at](Way::LOOKED_AT) neither.
-    pub(super) fp: u64,
+    /// Where they lie.
+    at: u64,
+    /// All bits are set if the first word is nothing to compare.
+    ignored: u64,
 }
 
 /// What else is known of a frame.
@@ -110,25 +112,91 @@ pub(super) struct New {
 }
 
 impl Check {
-    /// By what [`Check::fp`] differs from what lies there, of a frame whose return address was another one before. Such a
-    /// frame's is looked up without asking whether it changed: programs call a function from here and from there as
-    /// they like, and a processor that has to guess which loses more than a look costs. No frame pointer that leads on is
-    /// the complement of another: one of them is no address.
-    pub(super) const CHANGES: u64 = !0;
-    /// Likewise, of a frame that is looked at.
-    pub(super) const LOOKED_AT: u64 = 1;
+    /// A frame whose return address was another one before. Such a frame's is looked up without asking whether it
+    /// changed: programs call a function from here and from there as they like, and a processor that has to guess which
+    /// loses more than a look costs.
+    pub(super) const CHANGES: u64 = 1 << 63;
+    /// A frame that is [looked at](Way::LOOKED_AT), or whose caller's frame pointer lies elsewhere and matters.
+    const OTHER: u64 = 1 << 62;
+    /// Bits that no address has: what has some of them is never the same as what lies on the stack.
+    const KIND: u64 = Self::CHANGES | Self::OTHER;
 
-    /// `zero_at` is where a zero lies.
     #[inline(always)]
-    pub(super) fn new(pc_at: u64, pc: u64, kept: &Kept, zero_at: u64) -> Check {
-        if kept.way.is(Way::LOOKED_AT) {
-            Check { pc_at, pc, fp_at: zero_at, fp: Self::LOOKED_AT }
-        } else if kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0 {
-            Check { pc_at, pc, fp_at: kept.loaded_from, fp: kept.fp }
+    pub(super) fn new(pc_at: u64, pc: u64, kept: &Kept) -> Check {
+        let at = pc_at.wrapping_sub(8);
+        let needs_fp = kept.way.is(Way::NEEDS_FP) && kept.loaded_from != 0;
+        if kept.way.is(Way::LOOKED_AT) || needs_fp && kept.loaded_from != at {
+            Check { fp: 0, pc: pc | Self::OTHER, at, ignored: !0 }
+        } else if needs_fp {
+            Check { fp: kept.fp, pc, at, ignored: 0 }
         } else {
-            Check { pc_at, pc, fp_at: zero_at, fp: 0 }
+            Check { fp: 0, pc, at, ignored: !0 }
         }
     }
+
+    /// What no stack is the same as; `at` is where two words lie.
+    pub(super) fn never(at: *const [u64; 2]) -> Check {
+        Check { fp: 0, pc: Self::OTHER, at: at as u64, ignored: !0 }
+    }
+
+    #[inline(always)]
+    pub(super) fn pc_at(&self) -> u64 {
+        self.at.wrapping_add(8)
+    }
+
+    #[inline(always)]
+    pub(super) fn pc(&self) -> u64 {
+        self.pc & !Self::KIND
+    }
+
+    /// Notes another return address.
+    #[inline(always)]
+    pub(super) fn set_pc(&mut self, pc: u64) {
+        let other = self.pc & Self::OTHER;
+        self.pc = pc | if other != 0 { other } else { Self::CHANGES };
+    }
+
+    #[inline(always)]
+    pub(super) fn changes(&self) -> bool {
+        self.pc & Self::CHANGES != 0
+    }
+
+    /// Whether the words are what they were, and that tells all.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub(super) unsafe fn is_same(this: *const Check) -> bool {
+        use core::arch::x86_64::{
+            _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_load_si128, _mm_loadl_epi64, _mm_loadu_si128,
+            _mm_movemask_ps, _mm_or_si128,
+        };
+        // SAFETY: by the contract; a check is aligned.
+        unsafe {
+            let words = _mm_loadu_si128((*this).at as *const _);
+            let same = _mm_cmpeq_epi32(words, _mm_load_si128((&raw const (*this).fp).cast()));
+            let ignored = _mm_loadl_epi64((&raw const (*this).ignored).cast());
+            _mm_movemask_ps(_mm_castsi128_ps(_mm_or_si128(same, ignored))) == 0xf
+        }
+    }
+
+    /// Whether the frame pointer is what it was, or doesn't matter.
+    ///
+    /// # Safety
+    /// The words are readable.
+    #[inline(always)]
+    pub(super) unsafe fn has_same_frame_pointer(this: *const Check) -> bool {
+        // SAFETY: by the contract.
+        unsafe { (read((*this).at) ^ (*this).fp) & !(*this).ignored == 0 }
+    }
+}
+
+/// # Safety
+/// Eight bytes at the address are readable.
+#[inline(always)]
+pub(super) unsafe fn read(address: u64) -> u64 {
+    // SAFETY: by the contract.
+    unsafe { (address as *const u64).read_unaligned() }
 }
 
 /// A frame's part of its stack's hash, a multilinear one (Lemire and Kaser, "Strongly universal string hashing is fast",
