@@ -80,6 +80,12 @@ impl Blocks {
         block
     }
 
+    /// Gets ready what the block at an address will be looked up in.
+    #[inline]
+    pub(super) fn fetch(&self, address: u64) {
+        self.live.fetch(address);
+    }
+
     /// Gives the block at an address another number, if there is one, and if it has the number `before`.
     pub(super) fn renumber(&mut self, address: u64, before: u64, allocation: u64) -> bool {
         let block = self.live.get(address).filter(|block| block.allocation == before);

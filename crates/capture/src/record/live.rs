@@ -7,6 +7,7 @@
 use twinheap_trace::InfoIdx;
 
 use super::blocks::Block;
+use super::ring::fetch;
 
 /// Blocks by address.
 #[derive(Default)]
@@ -35,6 +36,8 @@ const FIRST_SLOTS: usize = 1 << 12;
 /// Tables up to here stay in the processor's cache, and have room to be emptier.
 const SMALL_SLOTS: usize = 1 << 15;
 const MARK: u64 = 1 << 63;
+/// The golden ratio (Knuth, TAOCP 6.4).
+const HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Slot {
     #[inline]
@@ -114,6 +117,14 @@ impl Live {
         self.find(address).map(|at| self.slots[at].block())
     }
 
+    /// Gets the place of an address into the processor's cache, so that nobody waits for it later.
+    #[inline]
+    pub(super) fn fetch(&self, address: u64) {
+        if let Some(slot) = self.slots.get(self.home(address)) {
+            fetch(slot);
+        }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -144,7 +155,7 @@ impl Live {
 
     #[inline]
     fn home(&self, address: u64) -> usize {
-        (address.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
+        (address.wrapping_mul(HASH) >> self.shift) as usize
     }
 
     #[inline]

@@ -6,7 +6,9 @@ use std::io::Write;
 
 use rustc_hash::FxHashMap;
 use twinheap_trace::heaptrace::Writer;
-use twinheap_trace::{InfoIdx, MapEvent, MapKind, MapOp, MemoryLook, MemoryPart, MemorySample, ThreadNo};
+use twinheap_trace::{
+    InfoIdx, MapEvent, MapKind, MapOp, MemoryLook, MemoryPart, MemorySample, ThreadNo, TraceId,
+};
 use twinheap_wire::record::{self, module};
 
 use super::blocks::{Block, Blocks};
@@ -20,7 +22,7 @@ use super::mapped::Mapped;
 use super::output::Output;
 use super::places::{Module, Places};
 use super::ring::Ring;
-use super::stream::{Event, Note, Stream};
+use super::stream::{Mapping, Note, Sink, Stream};
 use twinheap_wire::lease;
 
 /// Nanoseconds by which a thread's events may run ahead of another's: they go to the file in runs of one thread, since
@@ -301,14 +303,78 @@ impl<W: Write> Recording<W> {
             .peek(ring, &mut |stream, note| sorter.note(stream, note, clock, ring))
             .is_some_and(|time| time <= until)
         {
-            events += stream.take(ring, until, |event, time| {
-                if time >= sorter.next_tick {
-                    sorter.tick(time, clock);
-                }
-                sorter.event(event, time, clock, ring);
-            });
+            events += stream.take(ring, until, &mut InOrder { sorter, clock, ring });
         }
         events
+    }
+}
+
+/// A thread's events, as they come to be sorted.
+struct InOrder<'r, W: Write> {
+    sorter: &'r mut Sorter<W>,
+    clock: &'r Clock,
+    ring: &'r Ring,
+}
+
+impl<W: Write> InOrder<'_, W> {
+    #[inline(always)]
+    fn tick(&mut self, time: u64) {
+        if time >= self.sorter.next_tick {
+            self.sorter.tick(time, self.clock);
+        }
+    }
+}
+
+impl<W: Write> Sink for InOrder<'_, W> {
+    #[inline(always)]
+    fn allocated(
+        &mut self,
+        address: u64,
+        (trace, size): (TraceId, u64),
+        info: Option<InfoIdx>,
+        time: u64,
+    ) -> InfoIdx {
+        self.tick(time);
+        let Sorter { places, output, blocks, is_sampled, .. } = &mut *self.sorter;
+        let info = info.unwrap_or_else(|| places.info(trace, size, &mut output.writer));
+        let freed = output.allocate(address, time, info, &places.sizes, blocks);
+        if freed && *is_sampled {
+            self.ring.unmark_sampled(address);
+        }
+        info
+    }
+
+    #[inline(always)]
+    fn freed(&mut self, address: u64, is_realloc: bool, time: u64) {
+        self.tick(time);
+        let Sorter { places, output, blocks, is_sampled, .. } = &mut *self.sorter;
+        let known = output.free(address, time, is_realloc, &places.sizes, blocks);
+        if known && *is_sampled {
+            self.ring.unmark_sampled(address);
+        }
+    }
+
+    fn mapped(&mut self, event: Mapping, time: u64) {
+        self.tick(time);
+        let Sorter { mapped, times, output, .. } = &mut *self.sorter;
+        let ns = times.map.at_least(self.clock.nanoseconds(time));
+        let event = match event {
+            Mapping::Map { address, length, trace, flags } => {
+                let kind = map_kind(flags >> 8);
+                mapped.map(address, length, kind, trace, time);
+                MapEvent { ns, op: MapOp::Map(kind), address, len: length, trace }
+            }
+            Mapping::Unmap { address, length } => {
+                mapped.unmap(address, length, time);
+                MapEvent { ns, op: MapOp::Unmap, address, len: length, trace: TraceId(0) }
+            }
+        };
+        output.writer.map(&event);
+    }
+
+    #[inline(always)]
+    fn soon(&self, address: u64) {
+        self.sorter.blocks.fetch(address);
     }
 }
 
@@ -328,39 +394,6 @@ impl<W: Write> Sorter<W> {
             next
         });
         self.output.thread(thread);
-    }
-
-    #[inline]
-    fn event(&mut self, event: Event, time: u64, clock: &Clock, ring: &Ring) {
-        match event {
-            Event::Alloc { address, trace, size } => {
-                let info = self.places.info(trace, size, &mut self.output.writer);
-                let freed = self.output.allocate(address, time, info, &self.places.sizes, &mut self.blocks);
-                if freed && self.is_sampled {
-                    ring.unmark_sampled(address);
-                }
-            }
-            Event::Free { address } | Event::ReallocFree { address } => {
-                let is_realloc = matches!(event, Event::ReallocFree { .. });
-                let known = self.output.free(address, time, is_realloc, &self.places.sizes, &mut self.blocks);
-                if known && self.is_sampled {
-                    ring.unmark_sampled(address);
-                }
-            }
-            Event::Map { address, length, trace, flags } => {
-                let kind = map_kind(flags >> 8);
-                self.mapped.map(address, length, kind, trace, time);
-                let ns = self.times.map.at_least(clock.nanoseconds(time));
-                let op = MapOp::Map(kind);
-                self.output.writer.map(&MapEvent { ns, op, address, len: length, trace });
-            }
-            Event::Unmap { address, length } => {
-                self.mapped.unmap(address, length, time);
-                let ns = self.times.map.at_least(clock.nanoseconds(time));
-                let trace = twinheap_trace::TraceId(0);
-                self.output.writer.map(&MapEvent { ns, op: MapOp::Unmap, address, len: length, trace });
-            }
-        }
     }
 
     fn note(&mut self, stream: &mut Stream, note: Note<'_>, clock: &Clock, ring: &Ring) {

@@ -1,12 +1,14 @@
 //! One thread's records, read behind it while it writes.
 
-use twinheap_trace::TraceId;
+use twinheap_trace::{InfoIdx, TraceId};
 use twinheap_wire::record;
 
 use super::ring::{Chunk, Ring};
 
 /// Words by which lines are fetched ahead of reading.
 const AHEAD: usize = 64;
+/// Words by which what an event will lead to is fetched ahead of it: some ten events.
+const SOON: usize = 16;
 
 /// Where reading stands in the records of one of the process's threads.
 pub(super) struct Stream {
@@ -24,18 +26,41 @@ pub(super) struct Stream {
     base: u64,
     /// The size that the next allocation has, if its own word has no room for it.
     large: u64,
-    /// The node of each of the thread's stacks, by its number; the root's if it was lost.
-    traces: Vec<TraceId>,
+    /// The thread's stacks by their numbers.
+    stacks: Vec<Stack>,
     /// Chunks that wait to be read: sequence and chunk.
     waiting: Vec<(u32, u32)>,
 }
 
-/// An event of a thread.
+/// What is known of a stack.
+#[derive(Clone, Copy)]
+struct Stack {
+    /// Its node; the root's if it was lost.
+    trace: TraceId,
+    /// The latest allocation's size, and their pair. Most call sites ask for the same size again.
+    info: InfoIdx,
+    size: u64,
+}
+
+impl Stack {
+    /// No block has as many bytes as this size says.
+    const LOST: Stack = Stack { trace: TraceId(0), info: InfoIdx(0), size: u64::MAX };
+}
+
+/// Whom a thread's events are for. Each has its time.
+pub(super) trait Sink {
+    /// A block was allocated; `info` is the pair of its stack and size, if that is known. The pair.
+    fn allocated(&mut self, address: u64, kind: (TraceId, u64), info: Option<InfoIdx>, time: u64) -> InfoIdx;
+    /// A block was freed, on its own or within a realloc whose allocation follows.
+    fn freed(&mut self, address: u64, is_realloc: bool, time: u64);
+    fn mapped(&mut self, event: Mapping, time: u64);
+    /// Soon there may be an event of this address.
+    fn soon(&self, address: u64);
+}
+
+/// A call of mmap or munmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    Alloc { address: u64, trace: TraceId, size: u64 },
-    Free { address: u64 },
-    ReallocFree { address: u64 },
+pub(super) enum Mapping {
     Map { address: u64, length: u64, trace: TraceId, flags: u32 },
     Unmap { address: u64, length: u64 },
 }
@@ -74,7 +99,7 @@ impl Stream {
             sequence: 0,
             base: 0,
             large: 0,
-            traces: Vec::new(),
+            stacks: Vec::new(),
             waiting: Vec::new(),
         }
     }
@@ -82,15 +107,22 @@ impl Stream {
     /// A stack has this number from here on.
     pub(super) fn set_trace(&mut self, number: u32, trace: TraceId) {
         let at = number as usize;
-        if self.traces.len() <= at {
-            self.traces.resize(at + 1, TraceId(0));
+        if self.stacks.len() <= at {
+            self.stacks.resize(at + 1, Stack::LOST);
         }
-        self.traces[at] = trace;
+        self.stacks[at] = Stack { trace, ..Stack::LOST };
     }
 
     #[inline]
-    fn trace(&self, number: u64) -> TraceId {
-        self.traces.get(number as usize).copied().unwrap_or_default()
+    fn stack(&self, number: u64) -> Stack {
+        self.stacks.get(number as usize).copied().unwrap_or(Stack::LOST)
+    }
+
+    /// A stack's latest size, and their pair.
+    fn remember(&mut self, number: u64, size: u64, info: InfoIdx) {
+        if let Some(stack) = self.stacks.get_mut(number as usize) {
+            (stack.size, stack.info) = (size, info);
+        }
     }
 
     /// A chunk that the thread fills or has filled.
@@ -156,7 +188,7 @@ impl Stream {
     /// Takes the events from the one that [`Stream::peek`] saw up to a time, to the next note or to the end of what is
     /// written; how many.
     #[inline]
-    pub(super) fn take(&mut self, ring: &Ring, until: u64, mut each: impl FnMut(Event, u64)) -> u64 {
+    pub(super) fn take(&mut self, ring: &Ring, until: u64, sink: &mut impl Sink) -> u64 {
         let Some(chunk) = self.chunk else { return 0 };
         let chunk = ring.chunk(chunk);
         let (mut at, mut count) = (self.word, 0);
@@ -167,29 +199,37 @@ impl Stream {
             if time > until {
                 break;
             }
-            let address = record::address(word);
-            let event = match record::kind(word) {
-                record::ALLOC => {
-                    let rest = chunk.word(at + 1);
-                    let (trace, mut size) = (self.trace(rest >> 32), rest & 0xffff_ffff);
-                    if size == u64::from(record::LARGE) {
-                        size = self.large;
-                    }
-                    Event::Alloc { address, trace, size }
+            // Where another word of a record stands there, a line is fetched in vain.
+            sink.soon(record::address(chunk.word(at + SOON)));
+            let (kind, address) = (record::kind(word), record::address(word));
+            // Nearly all are of these two kinds.
+            if kind == record::FREE {
+                sink.freed(address, false, time);
+            } else if kind == record::ALLOC {
+                let rest = chunk.word(at + 1);
+                let (number, mut size) = (rest >> 32, rest & 0xffff_ffff);
+                if size == u64::from(record::LARGE) {
+                    size = self.large;
                 }
-                record::FREE => Event::Free { address },
-                record::REALLOC => Event::ReallocFree { address },
-                record::MAP => {
-                    let rest = chunk.word(at + 1);
-                    let (trace, flags) = (self.trace(rest >> 32), rest as u32);
-                    Event::Map { address, length: chunk.word(at + 2), trace, flags }
+                let stack = self.stack(number);
+                let known = (stack.size == size).then_some(stack.info);
+                let info = sink.allocated(address, (stack.trace, size), known, time);
+                if known.is_none() {
+                    self.remember(number, size, info);
                 }
-                record::UNMAP => Event::Unmap { address, length: chunk.word(at + 1) },
-                _ => break,
-            };
+            } else if kind == record::REALLOC {
+                sink.freed(address, true, time);
+            } else if kind == record::MAP {
+                let rest = chunk.word(at + 1);
+                let (trace, flags) = (self.stack(rest >> 32).trace, rest as u32);
+                sink.mapped(Mapping::Map { address, length: chunk.word(at + 2), trace, flags }, time);
+            } else if kind == record::UNMAP {
+                sink.mapped(Mapping::Unmap { address, length: chunk.word(at + 1) }, time);
+            } else {
+                break;
+            }
             at += record::words(word);
             count += 1;
-            each(event, time);
         }
         self.word = at;
         count
