@@ -131,12 +131,7 @@ pub(crate) fn states() -> (u64, u64, u64) {
 /// The state of a thread that records; `None` if this one doesn't.
 #[inline(always)]
 pub(crate) fn recording() -> Option<&'static mut Thread> {
-    let state = current();
-    // SAFETY: a state is the thread's own and is never unmapped.
-    match unsafe { state.as_mut() } {
-        Some(thread) if thread.is_live != 0 => Some(thread),
-        _ => begin(),
-    }
+    current_live().or_else(begin)
 }
 
 /// The same, if it has recorded before.
@@ -323,12 +318,12 @@ impl Thread {
         if !session.follows(address) {
             return Told::Yes;
         }
-        let Some(now) = session.time_at_once(self.mark, self.base) else { return Told::No };
-        let ticks = now.wrapping_sub(self.base) >> record::TICK;
+        let base = self.base;
+        let Some(now) = session.time_at_once(self.mark, base) else { return Told::No };
+        let ticks = now.wrapping_sub(base) >> record::TICK;
         if ticks > 0xffff {
             return Told::No;
         }
-        let base = self.base;
         let position = self.advance(1);
         if is_behind_end(position) {
             return Told::Behind(position);

@@ -106,17 +106,7 @@ impl Trail {
                 behind.write(Check::never(&raw const (*trail).nothing));
             }
             let first = (*trail).first.min(LENGTH);
-            Some(Walk {
-                trail,
-                begin: first as isize,
-                end: first,
-                at: first,
-                new: 0,
-                hash: (*trail).hash,
-                high,
-                end_at: (*trail).end_at,
-                end_word: (*trail).end,
-            })
+            Some(Walk::new(trail, first, (*trail).hash, high))
         }
     }
 
@@ -135,6 +125,18 @@ impl Trail {
 }
 
 impl Walk {
+    /// A walk that is at the innermost frame of the last one. The stack's end is not the trail's word for it: a handler
+    /// may have forgotten that meanwhile, which [`Walk::end`] finds out.
+    ///
+    /// # Safety
+    /// The trail is the walk's.
+    #[inline(always)]
+    unsafe fn new(trail: *mut Trail, first: usize, hash: u64, high: u64) -> Walk {
+        // SAFETY: by the contract.
+        let (end_at, end_word) = unsafe { ((*trail).end_at, (*trail).end) };
+        Walk { trail, begin: first as isize, end: first, at: first, new: 0, hash, high, end_at, end_word }
+    }
+
     /// Whether the last walk came through this frame; then [`Walk::follow`] goes on as it did. False too if there is no
     /// room for the frames before it: then neither is there for it.
     #[inline(always)]
@@ -180,12 +182,7 @@ impl Walk {
             let check = unsafe { self.check(self.at) };
             if check.pc_at() >= pc_at {
                 // SAFETY: as above.
-                let Kept { fp, way, .. } = unsafe { self.kept(self.at) };
-                // Where its frame pointer was loaded nobody asks, since nothing of this walk comes before it.
-                let is_same = check.pc_at() == pc_at
-                    && check.pc() == frame.pc
-                    && !way.is(Way::LOOKED_AT)
-                    && (!way.is(Way::NEEDS_FP) || fp == frame.fp);
+                let is_same = check.is_first(&unsafe { self.kept(self.at) }, frame);
                 (self.begin, self.end) = (self.at as isize, self.at);
                 return is_same.then_some(self.at + 1);
             }

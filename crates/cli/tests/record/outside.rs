@@ -1,6 +1,6 @@
 //! Memory that malloc's symbols don't show: it has a line of its own, or its allocator is hooked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -76,12 +76,18 @@ fn a_program_s_own_allocator_is_hooked() {
     assert_eq!(found["hooked"].as_array().unwrap().len(), 5, "{found}");
 }
 
-#[test]
-fn an_addon_s_own_allocator_is_hooked_before_it_runs() {
-    let lab = Lab::new();
+/// A program that opens an addon, and the addon, which has an allocator of its own.
+fn program_and_addon(lab: &Lab) -> (PathBuf, PathBuf) {
     let program = lab.build("opens.c", &["-ldl"]);
     let addon = lab.path("addon.so");
     lab.build_as("own_allocator.c", &addon, &["-shared", "-fPIC", "-DADDON"]);
+    (program, addon)
+}
+
+#[test]
+fn an_addon_s_own_allocator_is_hooked_before_it_runs() {
+    let lab = Lab::new();
+    let (program, addon) = program_and_addon(&lab);
     let (ran, summary) = lab.record(&[], &[&program, &addon]);
     assert_eq!(ran.stdout, "allocated\n", "{ran:?}");
     check_sites(&summary);
@@ -98,9 +104,7 @@ fn an_addon_s_own_allocator_is_hooked_before_it_runs() {
 #[test]
 fn an_addon_above_something_large_is_hooked_if_a_jump_reaches_beyond() {
     let lab = Lab::new();
-    let program = lab.build("opens.c", &["-ldl"]);
-    let addon = lab.path("addon.so");
-    lab.build_as("own_allocator.c", &addon, &["-shared", "-fPIC", "-DADDON"]);
+    let (program, addon) = program_and_addon(&lab);
     let check = |megabytes: &str, is_hooked: bool| {
         let (ran, summary) = lab.record(&[], &[program.as_os_str(), addon.as_os_str(), megabytes.as_ref()]);
         assert_eq!(ran.stdout, "allocated\n", "{ran:?}");

@@ -161,6 +161,16 @@ impl Check {
         self.pc & Self::CHANGES != 0
     }
 
+    /// Whether a walk may begin here with this frame. Where its frame pointer was loaded nobody asks, since nothing of the
+    /// walk comes before it.
+    #[inline(always)]
+    pub(super) fn is_first(&self, kept: &Kept, frame: &Frame) -> bool {
+        self.pc_at() == frame.sp.wrapping_sub(8)
+            && self.pc() == frame.pc
+            && !kept.way.is(Way::LOOKED_AT)
+            && (!kept.way.is(Way::NEEDS_FP) || kept.fp == frame.fp)
+    }
+
     /// Whether the words are what they were, and that tells all.
     ///
     /// # Safety

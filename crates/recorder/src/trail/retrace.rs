@@ -45,10 +45,7 @@ impl Trail {
             let kept = (*trail).kept.all.as_ptr().add(first & (LENGTH - 1));
             let is_same = (*trail).high == high
                 && LENGTH.wrapping_sub(first).wrapping_sub(1) < frames as usize
-                && (*check).pc_at() == frame.sp.wrapping_sub(8)
-                && (*check).pc() == frame.pc
-                && !(*kept).way.is(Way::LOOKED_AT)
-                && (!(*kept).way.is(Way::NEEDS_FP) || (*kept).fp == frame.fp);
+                && (*check).is_first(&*kept, frame);
             if !is_same {
                 compiler_fence(Ordering::SeqCst);
                 (*trail).is_busy.store(0, Ordering::Relaxed);
@@ -61,19 +58,7 @@ impl Trail {
                 (*trail).is_busy.store(0, Ordering::Relaxed);
                 return Retraced::Whole(hash);
             }
-            let (end_at, end_word) = ((*trail).end_at, (*trail).end);
-            let walk = Walk {
-                trail,
-                begin: first as isize,
-                end: first,
-                at: first,
-                new: 0,
-                hash,
-                high,
-                end_at,
-                end_word,
-            };
-            Retraced::To(walk, at)
+            Retraced::To(Walk::new(trail, first, hash, high), at)
         }
     }
 }
