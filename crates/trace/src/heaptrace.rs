@@ -80,7 +80,7 @@ mod writer;
 
 pub use meta::{EmbeddedAllocator, End, EndReason, Losses, Meta, Policy, RefusedHook};
 pub use parser::Parser;
-pub use writer::{NewModule, Writer};
+pub use writer::{Batch, NewModule, Writer};
 
 /// Tells a `.heaptrace` file by its first bytes, of which there must be eight.
 pub fn is_heaptrace(prefix: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use twinheap_trace::InfoIdx;
 
-use super::live::Live;
+use super::live::{Live, Table};
 
 /// A block that is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +82,14 @@ impl Blocks {
 
     /// Gets ready what the block at an address will be looked up in.
     #[inline]
-    pub(super) fn fetch(&self, address: u64) {
-        self.live.fetch(address);
+    pub(super) fn fetch(&mut self, address: u64) {
+        self.live.table().fetch(address);
+    }
+
+    /// The blocks alone, while no event came late.
+    #[inline]
+    pub(super) fn in_order(&mut self) -> Option<Table<'_>> {
+        (self.owed.is_empty() && self.early.is_empty()).then(|| self.live.table())
     }
 
     /// Gives the block at an address another number, if there is one, and if it has the number `before`.

@@ -22,7 +22,7 @@ pub(super) struct Live {
 }
 
 /// A block in 16 bytes, so that four share a cache line: 44 bits of the address, which counts in eights, 52 of the
-/// allocation's number, whose highest bit keeps its place, and the info.
+/// allocation's number, and the info.
 #[derive(Clone, Copy)]
 struct Slot {
     /// Address and the upper 20 bits of the number; 0 in an empty slot.
@@ -35,16 +35,30 @@ const EMPTY: Slot = Slot { high: 0, low: 0 };
 const FIRST_SLOTS: usize = 1 << 12;
 /// Tables up to here stay in the processor's cache, and have room to be emptier.
 const SMALL_SLOTS: usize = 1 << 15;
-const MARK: u64 = 1 << 63;
 /// The golden ratio (Knuth, TAOCP 6.4).
 const HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The table while nobody else uses it: many lookups in a row find it faster than one by one.
+pub(super) struct Table<'l> {
+    slots: &'l mut [Slot],
+    shift: u32,
+    len: &'l mut usize,
+    most: usize,
+}
+
+/// What came of an attempt to put a block into the table.
+enum Insert {
+    Done,
+    /// There is one at the address, and it stays.
+    Taken(usize),
+}
 
 impl Slot {
     #[inline]
     fn new(address: u64, block: Block) -> Slot {
-        let number = block.allocation & !MARK | (block.allocation & MARK) >> 12;
-        let high = address >> 3 << 20 | number >> 32 & 0xF_FFFF;
-        Slot { high, low: number << 32 | u64::from(block.info.0) }
+        let Block { allocation, info } = block;
+        let high = address >> 3 << 20 | allocation >> 32 & 0xF_FFFF;
+        Slot { high, low: allocation << 32 | u64::from(info.0) }
     }
 
     #[inline]
@@ -54,9 +68,8 @@ impl Slot {
 
     #[inline]
     fn block(self) -> Block {
-        let number = (self.high & 0xF_FFFF) << 32 | self.low >> 32;
-        let mark = MARK >> 12;
-        Block { allocation: number & !mark | (number & mark) << 12, info: InfoIdx(self.low as u32) }
+        let allocation = (self.high & 0xF_FFFF) << 32 | self.low >> 32;
+        Block { allocation, info: InfoIdx(self.low as u32) }
     }
 
     #[inline]
@@ -65,27 +78,12 @@ impl Slot {
     }
 }
 
-impl Live {
-    /// Puts a block at an address, which is a multiple of 8 and not 0; the one that was there.
+impl Table<'_> {
+    /// Puts a block at an address, which is a multiple of 8 and not 0, if there is none; and if there is room, which is
+    /// made where the table is asked for.
     #[inline]
-    pub(super) fn insert(&mut self, address: u64, block: Block) -> Option<Block> {
-        if self.len >= self.most {
-            self.grow();
-        }
-        let new = Slot::new(address, block);
-        let mut at = self.home(address);
-        loop {
-            let slot = &mut self.slots[at];
-            if slot.is_empty() {
-                *slot = new;
-                self.len += 1;
-                return None;
-            }
-            if slot.address() == address {
-                return Some(std::mem::replace(slot, new).block());
-            }
-            at = self.next(at);
-        }
+    pub(super) fn insert(&mut self, address: u64, block: Block) -> bool {
+        *self.len < self.most && matches!(self.put(address, block), Insert::Done)
     }
 
     /// Takes the block at an address away.
@@ -108,13 +106,8 @@ impl Live {
             }
         }
         self.slots[hole] = EMPTY;
-        self.len -= 1;
+        *self.len -= 1;
         Some(block)
-    }
-
-    /// The block at an address.
-    pub(super) fn get(&self, address: u64) -> Option<Block> {
-        self.find(address).map(|at| self.slots[at].block())
     }
 
     /// Gets the place of an address into the processor's cache, so that nobody waits for it later.
@@ -125,21 +118,25 @@ impl Live {
         }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Addresses and blocks, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Block)> {
-        self.slots.iter().filter(|slot| !slot.is_empty()).map(|slot| (slot.address(), slot.block()))
+    #[inline]
+    fn put(&mut self, address: u64, block: Block) -> Insert {
+        let mut at = self.home(address);
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.is_empty() {
+                *slot = Slot::new(address, block);
+                *self.len += 1;
+                return Insert::Done;
+            }
+            if slot.address() == address {
+                return Insert::Taken(at);
+            }
+            at = self.next(at);
+        }
     }
 
     #[inline]
     fn find(&self, address: u64) -> Option<usize> {
-        if self.slots.is_empty() {
-            return None;
-        }
         let mut at = self.home(address);
         loop {
             let slot = self.slots[at];
@@ -161,6 +158,51 @@ impl Live {
     #[inline]
     fn next(&self, at: usize) -> usize {
         (at + 1) & (self.slots.len() - 1)
+    }
+}
+
+impl Live {
+    /// The table, with room for one block at least.
+    #[inline]
+    pub(super) fn table(&mut self) -> Table<'_> {
+        if self.len >= self.most {
+            self.grow();
+        }
+        Table { slots: &mut self.slots, shift: self.shift, len: &mut self.len, most: self.most }
+    }
+
+    /// Puts a block at an address, which is a multiple of 8 and not 0; the one that was there.
+    #[inline]
+    pub(super) fn insert(&mut self, address: u64, block: Block) -> Option<Block> {
+        let mut table = self.table();
+        match table.put(address, block) {
+            Insert::Done => None,
+            Insert::Taken(at) => {
+                Some(std::mem::replace(&mut table.slots[at], Slot::new(address, block)).block())
+            }
+        }
+    }
+
+    /// Takes the block at an address away.
+    #[inline]
+    pub(super) fn remove(&mut self, address: u64) -> Option<Block> {
+        self.table().remove(address)
+    }
+
+    /// The block at an address.
+    pub(super) fn get(&mut self, address: u64) -> Option<Block> {
+        let table = self.table();
+        table.find(address).map(|at| table.slots[at].block())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Addresses and blocks, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Block)> {
+        self.slots.iter().filter(|slot| !slot.is_empty()).map(|slot| (slot.address(), slot.block()))
     }
 
     #[cold]
@@ -191,8 +233,8 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let address = (random >> 33) % addresses * step + 0x5555_5555_0010;
             if random >> 32 & 1 == 0 {
-                // Numbers above 32 bits, and marked ones.
-                let allocation = round << (round & 31) | (round & 1) << 63;
+                // Numbers of up to 52 bits.
+                let allocation = (round << (round & 31) | (round & 1) << 51) & ((1 << 52) - 1);
                 let block = Block { allocation, info: InfoIdx(round as u32 | 1 << 31) };
                 assert_eq!(live.insert(address, block), map.insert(address, block));
                 assert_eq!(live.get(address), Some(block));
@@ -215,6 +257,16 @@ mod tests {
         check(10_000, 16, 100_000);
         // Addresses of large blocks end alike.
         check(5_000, 1 << 21, 50_000);
+    }
+
+    #[test]
+    fn a_table_takes_what_there_is_room_for() {
+        let (mut live, block) = (Live::default(), Block { allocation: 1, info: InfoIdx(2) });
+        let mut table = live.table();
+        assert!(table.insert(16, block) && !table.insert(16, block));
+        let others = (2..).take_while(|at| table.insert(at * 16, block)).count();
+        assert_eq!(others + 1, FIRST_SLOTS / 4);
+        assert!(live.table().insert(8, block));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::js::JsFrames;
 use super::leaks::{self, Stopped};
 use super::look::look;
 use super::mapped::Mapped;
-use super::output::Output;
+use super::output::{Output, Plain};
 use super::places::{Module, Places};
 use super::ring::Ring;
 use super::stream::{Mapping, Note, Sink, Stream};
@@ -327,6 +327,13 @@ impl<W: Write> InOrder<'_, W> {
 
 impl<W: Write> Sink for InOrder<'_, W> {
     #[inline(always)]
+    fn plain(&mut self) -> Option<(Plain<'_>, u64)> {
+        let Sorter { output, blocks, is_sampled, next_tick, .. } = &mut *self.sorter;
+        let before = next_tick.checked_sub(1).filter(|_| !*is_sampled)?;
+        Some((output.plain(blocks)?, before))
+    }
+
+    #[inline(always)]
     fn allocated(
         &mut self,
         address: u64,
@@ -373,7 +380,7 @@ impl<W: Write> Sink for InOrder<'_, W> {
     }
 
     #[inline(always)]
-    fn soon(&self, address: u64) {
+    fn soon(&mut self, address: u64) {
         self.sorter.blocks.fetch(address);
     }
 }

@@ -130,8 +130,12 @@ impl Ring {
     pub(super) fn chunk(&self, chunk: u32) -> Chunk<'_> {
         assert!((chunk as usize) < MAX_CHUNKS);
         // SAFETY: within the mapping, which lives as long as the borrow, and aligned.
-        let words = unsafe { self.map.as_mut_ptr().add(CHUNKS_AT + chunk as usize * CHUNK).cast::<u64>() };
-        Chunk { words: NonNull::new(words), ring: std::marker::PhantomData }
+        let words = unsafe {
+            NonNull::new_unchecked(
+                self.map.as_mut_ptr().add(CHUNKS_AT + chunk as usize * CHUNK).cast::<u64>(),
+            )
+        };
+        Chunk { words, ring: std::marker::PhantomData }
     }
 
     /// Gives a chunk back to the process's threads, of which so many words were read.
@@ -251,7 +255,7 @@ pub(super) fn fetch<T>(value: &T) {
 /// The words of a chunk.
 #[derive(Clone, Copy)]
 pub(super) struct Chunk<'r> {
-    words: Option<NonNull<u64>>,
+    words: NonNull<u64>,
     ring: std::marker::PhantomData<&'r Ring>,
 }
 
@@ -271,15 +275,19 @@ impl Chunk<'_> {
         self.load(at, Ordering::Relaxed)
     }
 
+    /// A word, or one at the start of the chunk in its place: where it does not matter much which it is.
+    #[inline(always)]
+    pub(super) fn about(self, at: usize) -> u64 {
+        self.load(at % Self::WORDS, Ordering::Relaxed)
+    }
+
     #[inline(always)]
     fn load(self, at: usize, order: Ordering) -> u64 {
-        match self.words {
-            Some(words) if at < Self::WORDS => {
-                // SAFETY: within the chunk; the process writes words as atomics too.
-                unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.load(order)
-            }
-            _ => 0,
+        if at >= Self::WORDS {
+            return 0;
         }
+        // SAFETY: within the chunk; the process writes words as atomics too.
+        unsafe { AtomicU64::from_ptr(self.words.as_ptr().add(at)) }.load(order)
     }
 
     /// Bytes of a record behind its first word.
@@ -292,19 +300,17 @@ impl Chunk<'_> {
     /// only if we say that we will write to it.
     #[inline(always)]
     pub(super) fn fetch(self, at: usize) {
-        if let Some(words) = self.words {
-            // SAFETY: fetches nothing if there is no such memory.
-            unsafe {
-                std::arch::asm!("prefetchw [{}]", in(reg) words.as_ptr().wrapping_add(at),
-                    options(nostack, preserves_flags));
-            }
+        // SAFETY: fetches nothing if there is no such memory.
+        unsafe {
+            std::arch::asm!("prefetchw [{}]", in(reg) self.words.as_ptr().wrapping_add(at),
+                options(nostack, preserves_flags));
         }
     }
 
     /// Clears a chunk of which so many words were read. Behind those lies nothing but the ends that signal handlers
     /// wrote, if there were any: to look is cheaper than to write, since nobody else has to be told.
     fn clear(self, read: usize) {
-        let Some(words) = self.words else { return };
+        let words = self.words;
         let read = read.min(Self::WORDS);
         // SAFETY: the first words of the chunk, which nobody writes to between its end and its next use.
         unsafe { words.as_ptr().write_bytes(0, read) };

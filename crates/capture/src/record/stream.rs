@@ -3,6 +3,7 @@
 use twinheap_trace::{InfoIdx, TraceId};
 use twinheap_wire::record;
 
+use super::output::Plain;
 use super::ring::{Chunk, Ring};
 
 /// Words by which lines are fetched ahead of reading.
@@ -35,16 +36,17 @@ pub(super) struct Stream {
 /// What is known of a stack.
 #[derive(Clone, Copy)]
 struct Stack {
+    /// The latest allocation's second word: the stack's number and the size. Most call sites ask for the same size again.
+    latest: u64,
+    /// Their pair.
+    info: InfoIdx,
     /// Its node; the root's if it was lost.
     trace: TraceId,
-    /// The latest allocation's size, and their pair. Most call sites ask for the same size again.
-    info: InfoIdx,
-    size: u64,
 }
 
 impl Stack {
-    /// No block has as many bytes as this size says.
-    const LOST: Stack = Stack { trace: TraceId(0), info: InfoIdx(0), size: u64::MAX };
+    /// No stack has the number of this word.
+    const LOST: Stack = Stack { latest: u64::MAX, info: InfoIdx(0), trace: TraceId(0) };
 }
 
 /// Whom a thread's events are for. Each has its time.
@@ -55,7 +57,9 @@ pub(super) trait Sink {
     fn freed(&mut self, address: u64, is_realloc: bool, time: u64);
     fn mapped(&mut self, event: Mapping, time: u64);
     /// Soon there may be an event of this address.
-    fn soon(&self, address: u64);
+    fn soon(&mut self, address: u64);
+    /// Takes plain events up to a time, if it can now.
+    fn plain(&mut self) -> Option<(Plain<'_>, u64)>;
 }
 
 /// A call of mmap or munmap.
@@ -118,10 +122,10 @@ impl Stream {
         self.stacks.get(number as usize).copied().unwrap_or(Stack::LOST)
     }
 
-    /// A stack's latest size, and their pair.
-    fn remember(&mut self, number: u64, size: u64, info: InfoIdx) {
-        if let Some(stack) = self.stacks.get_mut(number as usize) {
-            (stack.size, stack.info) = (size, info);
+    /// The latest allocation of a stack, whose size has its place in the word, and what it was.
+    fn remember(&mut self, latest: u64, info: InfoIdx) {
+        if let Some(stack) = self.stacks.get_mut((latest >> 32) as usize) {
+            (stack.latest, stack.info) = (latest, info);
         }
     }
 
@@ -193,46 +197,83 @@ impl Stream {
         let chunk = ring.chunk(chunk);
         let (mut at, mut count) = (self.word, 0);
         loop {
+            if let Some((plain, before)) = sink.plain() {
+                let (next, events) = self.take_plain(chunk, at, until.min(before), plain);
+                (at, count) = (next, count + events);
+            }
             let word = chunk.first(at);
             chunk.fetch(at + AHEAD);
             let time = self.base + (record::ticks(word) << record::TICK);
             if time > until {
                 break;
             }
-            // Where another word of a record stands there, a line is fetched in vain.
-            sink.soon(record::address(chunk.word(at + SOON)));
-            let (kind, address) = (record::kind(word), record::address(word));
-            // Nearly all are of these two kinds.
-            if kind == record::FREE {
-                sink.freed(address, false, time);
-            } else if kind == record::ALLOC {
-                let rest = chunk.word(at + 1);
-                let (number, mut size) = (rest >> 32, rest & 0xffff_ffff);
-                if size == u64::from(record::LARGE) {
-                    size = self.large;
+            sink.soon(record::address(chunk.about(at + SOON)));
+            let address = record::address(word);
+            match record::kind(word) {
+                record::FREE => sink.freed(address, false, time),
+                record::ALLOC => {
+                    let rest = chunk.word(at + 1);
+                    let (stack, size) = (self.stack(rest >> 32), rest & 0xffff_ffff);
+                    if size == u64::from(record::LARGE) {
+                        sink.allocated(address, (stack.trace, self.large), None, time);
+                    } else {
+                        let known = (stack.latest == rest).then_some(stack.info);
+                        let info = sink.allocated(address, (stack.trace, size), known, time);
+                        self.remember(rest, info);
+                    }
                 }
-                let stack = self.stack(number);
-                let known = (stack.size == size).then_some(stack.info);
-                let info = sink.allocated(address, (stack.trace, size), known, time);
-                if known.is_none() {
-                    self.remember(number, size, info);
+                record::REALLOC => sink.freed(address, true, time),
+                record::MAP => {
+                    let rest = chunk.word(at + 1);
+                    let (trace, flags) = (self.stack(rest >> 32).trace, rest as u32);
+                    sink.mapped(Mapping::Map { address, length: chunk.word(at + 2), trace, flags }, time);
                 }
-            } else if kind == record::REALLOC {
-                sink.freed(address, true, time);
-            } else if kind == record::MAP {
-                let rest = chunk.word(at + 1);
-                let (trace, flags) = (self.stack(rest >> 32).trace, rest as u32);
-                sink.mapped(Mapping::Map { address, length: chunk.word(at + 2), trace, flags }, time);
-            } else if kind == record::UNMAP {
-                sink.mapped(Mapping::Unmap { address, length: chunk.word(at + 1) }, time);
-            } else {
-                break;
+                record::UNMAP => {
+                    sink.mapped(Mapping::Unmap { address, length: chunk.word(at + 1) }, time);
+                }
+                _ => break,
             }
             at += record::words(word);
             count += 1;
         }
         self.word = at;
         count
+    }
+
+    /// Takes events as long as they are plain and not later than a time; the next word, and how many.
+    #[inline]
+    fn take_plain(&self, chunk: Chunk<'_>, mut at: usize, until: u64, mut plain: Plain<'_>) -> (usize, u64) {
+        let Some(ticks) = until.checked_sub(self.base) else { return (at, 0) };
+        let ticks = ticks >> record::TICK;
+        let stacks = &self.stacks[..];
+        let mut count = 0;
+        loop {
+            let word = chunk.first(at);
+            chunk.fetch(at + AHEAD);
+            // Where another word of a record stands there, a line is fetched in vain.
+            plain.soon(record::address(chunk.about(at + SOON)));
+            if record::ticks(word) > ticks {
+                break;
+            }
+            let (kind, address) = (record::kind(word), record::address(word));
+            if kind == record::FREE {
+                if !plain.freed(address) {
+                    break;
+                }
+                at += 1;
+            } else if kind == record::ALLOC {
+                let rest = chunk.word(at + 1);
+                let stack = stacks.get((rest >> 32) as usize).filter(|stack| stack.latest == rest);
+                if !stack.is_some_and(|stack| plain.allocated(address, stack.info)) {
+                    break;
+                }
+                at += 2;
+            } else {
+                break;
+            }
+            count += 1;
+        }
+        (at, count)
     }
 
     fn next_chunk(&mut self) -> Option<u32> {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 pub use defs::NewModule;
 
 use self::defs::Defs;
-use self::events::EventColumns;
+use self::events::{Adding, EventColumns};
 use self::sink::Sink;
 use super::layout::kind;
 use super::meta::{End, Meta};
@@ -53,6 +53,47 @@ pub struct Writer<W: Write> {
     index: Rows,
     /// A segment's payload, kept for its room.
     payload: Vec<u8>,
+}
+
+/// Allocations and frees in a row, of one thread and before the next tick.
+pub struct Batch<'w> {
+    adding: Adding<'w>,
+    sizes: &'w [u64],
+    live_bytes: &'w mut u64,
+}
+
+impl Batch<'_> {
+    /// No event may be added.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.adding.is_full()
+    }
+
+    /// Allocations so far: the number that the next one gets.
+    #[inline]
+    pub fn allocations(&self) -> u64 {
+        self.adding.allocations()
+    }
+
+    /// As [`Writer::alloc`].
+    #[inline]
+    pub fn alloc(&mut self, info: InfoIdx) -> u64 {
+        *self.live_bytes = self.live_bytes.wrapping_add(size(self.sizes, info));
+        self.adding.alloc(info.0)
+    }
+
+    /// As [`Writer::free`].
+    #[inline]
+    pub fn free(&mut self, allocation: u64, info: InfoIdx) {
+        *self.live_bytes = self.live_bytes.wrapping_sub(size(self.sizes, info));
+        self.adding.free(allocation);
+    }
+}
+
+/// An info's size in bytes.
+#[inline]
+fn size(sizes: &[u64], info: InfoIdx) -> u64 {
+    sizes.get(info.index()).copied().unwrap_or(0)
 }
 
 /// Rows of a table on their way out, and what the next one's differences count from.
@@ -152,21 +193,13 @@ impl<W: Write> Writer<W> {
     /// An allocation. The number that it gets counts allocations from 0 and names the block in [`Writer::free`].
     #[inline]
     pub fn alloc(&mut self, info: InfoIdx) -> u64 {
-        if self.events.is_full() {
-            self.cut_events();
-        }
-        self.live_bytes = self.live_bytes.wrapping_add(self.size(info));
-        self.events.alloc(info.0)
+        self.batch().alloc(info)
     }
 
     /// The free of the block of an allocation, which had this info.
     #[inline]
     pub fn free(&mut self, allocation: u64, info: InfoIdx) {
-        if self.events.is_full() {
-            self.cut_events();
-        }
-        self.live_bytes = self.live_bytes.wrapping_sub(self.size(info));
-        self.events.free(allocation);
+        self.batch().free(allocation, info);
     }
 
     /// The free of a realloc's old block. Its new block is the allocation that must follow at once.
@@ -175,18 +208,22 @@ impl<W: Write> Writer<W> {
         if self.events.is_full() {
             self.cut_events();
         }
-        self.live_bytes = self.live_bytes.wrapping_sub(self.size(info));
+        self.live_bytes = self.live_bytes.wrapping_sub(size(&self.sizes, info));
         self.events.realloc_free(allocation);
     }
 
+    /// For many events in a row: there is room for at least one.
     #[inline]
-    fn size(&self, info: InfoIdx) -> u64 {
-        self.sizes.get(info.index()).copied().unwrap_or(0)
+    pub fn batch(&mut self) -> Batch<'_> {
+        if self.events.is_full() {
+            self.cut_events();
+        }
+        Batch { adding: self.events.add(), sizes: &self.sizes, live_bytes: &mut self.live_bytes }
     }
 
     /// Allocations so far: the number that the next one gets.
     pub fn allocations(&self) -> u64 {
-        self.events.allocations
+        self.events.allocations()
     }
 
     /// Bytes of the blocks that are alive.
