@@ -25,8 +25,9 @@ use crate::{root, sections, target_dir};
 /// Options of `cargo xtask bench native`.
 #[derive(Args)]
 pub(crate) struct NativeArgs {
-    /// Runs of each program, in turn.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Runs of each program, in turn. Slow phases of a machine that others share last for seconds: of few runs all may
+    /// fall into one.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Calls of malloc of each thread; there are as many of free.
     #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
