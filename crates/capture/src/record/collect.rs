@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use twinheap_symbols::Options as SymbolOptions;
 use twinheap_symbols::v8::Layout;
 use twinheap_trace::heaptrace::{EmbeddedAllocator, End, EndReason, Losses, Meta, Policy, Writer};
 use twinheap_wire::plan::outcome;
-use twinheap_wire::{RING, policy, request, trouble};
+use twinheap_wire::{policy, request, trouble};
 
 use super::answer::{answer_plan, unhooked};
 use super::clock::Clock;
@@ -24,6 +24,7 @@ use super::error::RecordError;
 use super::file_name::{before_exec, file_name};
 use super::jit::JitCode;
 use super::js::{self, JsFrames};
+use super::kernel::{check_file_limit, hostname, is_running, read_start, resident};
 use super::known_files::KnownFiles;
 use super::launch::{self, Folder};
 use super::looks::Looks;
@@ -573,56 +574,11 @@ fn trouble_text(what: u32) -> &'static str {
     }
 }
 
-/// Whether a ring's file may be as large as it is. The kernel would end us otherwise, by a signal that nobody expects.
-fn check_file_limit() -> Result<(), RecordError> {
-    let needed = RING as u64;
-    match getrlimit(Resource::Fsize).current {
-        Some(limit) if limit < needed => Err(RecordError::FileLimit { limit, needed }),
-        _ => Ok(()),
-    }
-}
-
-/// The first bytes of a small file of the kernel's; none if it can't be read.
-pub(super) fn read_start(path: &str, most: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Ok(file) = File::open(path) {
-        // What was read before an error is all there is.
-        let _ = file.take(most).read_to_end(&mut bytes);
-    }
-    bytes
-}
-
-fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Resident memory in bytes.
-fn resident(pid: u32) -> Option<u64> {
-    let statm = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("statm")).ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
-}
-
-/// Whether a process is there and no zombie.
-fn is_running(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
 
     use super::*;
-
-    #[test]
-    fn we_ourselves_run_in_some_memory() {
-        assert!(is_running(std::process::id()));
-        assert!(!is_running(u32::MAX));
-        assert!(resident(std::process::id()) > Some(1 << 20));
-        assert_eq!(resident(u32::MAX), None);
-    }
 
     #[test]
     fn io_errors_name_the_file() {

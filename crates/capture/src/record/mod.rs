@@ -14,6 +14,7 @@ mod error;
 mod file_name;
 mod jit;
 mod js;
+mod kernel;
 mod known_files;
 mod launch;
 mod leaks;

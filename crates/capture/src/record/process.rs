@@ -13,9 +13,9 @@ use twinheap_wire::record::{self, module};
 
 use super::blocks::{Block, Blocks};
 use super::clock::Clock;
-use super::collect::read_start;
 use super::jit::JitCode;
 use super::js::JsFrames;
+use super::kernel::read_start;
 use super::leaks::{self, Stopped};
 use super::look::look;
 use super::mapped::Mapped;
