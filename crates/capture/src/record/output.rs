@@ -5,10 +5,11 @@ use std::io::Write;
 
 use rustc_hash::FxHashMap;
 use twinheap_trace::heaptrace::{Batch, Writer};
-use twinheap_trace::{InfoIdx, ThreadNo};
+use twinheap_trace::{InfoIdx, ThreadNo, TraceId};
 
 use super::blocks::{Allocated, Block, Blocks};
 use super::live::Table;
+use super::places::Places;
 
 /// The file, and what is not yet in it.
 pub(super) struct Output<W: Write> {
@@ -24,12 +25,19 @@ pub(super) struct Output<W: Write> {
 /// Events as nearly all of them are, of one thread and before the next tick: a block comes where none is, or one that is
 /// known goes. With what they need at hand they take two thirds of the time.
 pub(super) struct Plain<'o> {
+    places: &'o Places,
     table: Table<'o>,
     batch: Batch<'o>,
     allocations: &'o mut u64,
 }
 
 impl Plain<'_> {
+    /// The pair of a stack and a size, if it was asked for lately.
+    #[inline(always)]
+    pub(super) fn info(&self, trace: TraceId, size: u64) -> Option<InfoIdx> {
+        self.places.recent_info(trace, size)
+    }
+
     /// A block was allocated. False if nothing was done, and it must be told to the [`Output`].
     #[inline(always)]
     pub(super) fn allocated(&mut self, address: u64, info: InfoIdx) -> bool {
@@ -143,12 +151,12 @@ impl<W: Write> Output<W> {
 
     /// Events in a row, if they are written as they come.
     #[inline]
-    pub(super) fn plain<'o>(&'o mut self, blocks: &'o mut Blocks) -> Option<Plain<'o>> {
+    pub(super) fn plain<'o>(&'o mut self, blocks: &'o mut Blocks, places: &'o Places) -> Option<Plain<'o>> {
         if self.pending.is_some() || self.held.is_some() {
             return None;
         }
         let table = blocks.in_order()?;
-        Some(Plain { table, batch: self.writer.batch(), allocations: &mut self.allocations })
+        Some(Plain { places, table, batch: self.writer.batch(), allocations: &mut self.allocations })
     }
 
     /// A block was allocated. True if a block was freed by that: one at the same address, or this one.
@@ -324,9 +332,8 @@ mod tests {
         let writer = Writer::new(Vec::new(), &Meta::default(), 1).unwrap();
         let (mut output, mut blocks) = (Output::new(writer, None), Blocks::default());
         let sizes: Vec<u64> = (0..50).map(|size| size * 8).collect();
-        let infos: Vec<InfoIdx> =
-            sizes.iter().map(|&size| output.writer.info(size, twinheap_trace::TraceId(0))).collect();
-        let (mut alive, mut taken) = (FxHashSet::default(), 0);
+        let infos: Vec<InfoIdx> = sizes.iter().map(|&size| output.writer.info(size, TraceId(0))).collect();
+        let (places, mut alive, mut taken) = (Places::default(), FxHashSet::default(), 0);
         let mut random = 1u64;
         for event in 0..events {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -342,7 +349,7 @@ mod tests {
                 blocks.forget_early(time);
             }
             if (event % 100 < plain && !(is_free && is_realloc))
-                && let Some(mut plain) = output.plain(&mut blocks)
+                && let Some(mut plain) = output.plain(&mut blocks, &places)
                 && if is_free { plain.freed(address) } else { plain.allocated(address, info) }
             {
                 taken += 1;

@@ -145,21 +145,33 @@ impl Places {
     /// The pair of a size and a stack.
     #[inline]
     pub(super) fn info<W: Write>(&mut self, trace: TraceId, size: u64, writer: &mut Writer<W>) -> InfoIdx {
-        if self.recent.is_empty() {
-            // Infos of this kind don't exist: nothing is remembered of the root, which stands for stacks that were lost.
-            self.recent = vec![Recent::default(); 1 << RECENT_BITS];
-        }
-        let hash = (u64::from(trace.0) << 32 ^ size).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let slot = (hash >> (64 - RECENT_BITS)) as usize;
-        let recent = self.recent[slot];
-        if recent.trace == trace && recent.size == size && trace != TraceId(0) {
-            return InfoIdx(recent.info);
+        if let Some(info) = self.recent_info(trace, size) {
+            return info;
         }
         let info = *self.infos.entry((trace.0, size)).or_insert_with(|| {
             self.sizes.push(size);
             writer.info(size, trace)
         });
-        self.recent[slot] = Recent { size, trace, info: info.0 };
+        // Nothing is remembered of the root, which stands for stacks that were lost: it marks empty places.
+        if trace != TraceId(0) {
+            self.recent.resize(1 << RECENT_BITS, Recent::default());
+            self.recent[recent_slot(trace, size)] = Recent { size, trace, info: info.0 };
+        }
         info
     }
+
+    /// The pair of a size and a stack, if it was asked for lately.
+    #[inline]
+    pub(super) fn recent_info(&self, trace: TraceId, size: u64) -> Option<InfoIdx> {
+        let recent = self.recent.get(recent_slot(trace, size))?;
+        let is_it = recent.trace == trace && recent.size == size && trace != TraceId(0);
+        is_it.then_some(InfoIdx(recent.info))
+    }
+}
+
+/// Where a pair may be found among the recent ones.
+#[inline]
+fn recent_slot(trace: TraceId, size: u64) -> usize {
+    let hash = (u64::from(trace.0) << 32 ^ size).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (hash >> (64 - RECENT_BITS)) as usize
 }

@@ -328,9 +328,9 @@ impl<W: Write> InOrder<'_, W> {
 impl<W: Write> Sink for InOrder<'_, W> {
     #[inline(always)]
     fn plain(&mut self) -> Option<(Plain<'_>, u64)> {
-        let Sorter { output, blocks, is_sampled, next_tick, .. } = &mut *self.sorter;
+        let Sorter { places, output, blocks, is_sampled, next_tick, .. } = &mut *self.sorter;
         let before = next_tick.checked_sub(1).filter(|_| !*is_sampled)?;
-        Some((output.plain(blocks)?, before))
+        Some((output.plain(blocks, places)?, before))
     }
 
     #[inline(always)]

@@ -242,10 +242,16 @@ impl Stream {
 
     /// Takes events as long as they are plain and not later than a time; the next word, and how many.
     #[inline]
-    fn take_plain(&self, chunk: Chunk<'_>, mut at: usize, until: u64, mut plain: Plain<'_>) -> (usize, u64) {
+    fn take_plain(
+        &mut self,
+        chunk: Chunk<'_>,
+        mut at: usize,
+        until: u64,
+        mut plain: Plain<'_>,
+    ) -> (usize, u64) {
         let Some(ticks) = until.checked_sub(self.base) else { return (at, 0) };
         let ticks = ticks >> record::TICK;
-        let stacks = &self.stacks[..];
+        let stacks = &mut self.stacks[..];
         let mut count = 0;
         loop {
             let word = chunk.first(at);
@@ -263,8 +269,14 @@ impl Stream {
                 at += 1;
             } else if kind == record::ALLOC {
                 let rest = chunk.word(at + 1);
-                let stack = stacks.get((rest >> 32) as usize).filter(|stack| stack.latest == rest);
-                if !stack.is_some_and(|stack| plain.allocated(address, stack.info)) {
+                let Some(stack) = stacks.get_mut((rest >> 32) as usize) else { break };
+                if stack.latest != rest {
+                    let size = rest & 0xffff_ffff;
+                    let has_size = size != u64::from(record::LARGE);
+                    let Some(info) = plain.info(stack.trace, size).filter(|_| has_size) else { break };
+                    (stack.latest, stack.info) = (rest, info);
+                }
+                if !plain.allocated(address, stack.info) {
                     break;
                 }
                 at += 2;
