@@ -48,6 +48,15 @@ fn functions_of_c_are_counted_at_their_callers() {
 }
 
 #[test]
+fn a_place_may_ask_for_any_sizes() {
+    let lab = Lab::new();
+    let program = lab.build("sizes.c", &[]);
+    let (_, summary) = lab.record(&[], &[&program]);
+    let sizes = 4 * 24 + 4 + 4 * (1 << 32) - 4 + 10 * (1 << 30);
+    assert_eq!(summary.by("asked"), costs(10 * 12, 10 * sizes));
+}
+
+#[test]
 fn operators_of_cpp_are_counted_at_their_callers() {
     let lab = Lab::new();
     let program = lab.build("operators.cpp", &["-std=c++17"]);
