@@ -42,12 +42,18 @@ pub const MAX_FRAMES: usize = 1024;
 /// for the second-level cache, and a heap of 100 MB with a sample every 512 KB fills less than one slot of a hundred.
 pub const FILTER: usize = 32 << 10;
 
+/// Slots of a coarser filter that is looked into first, and mostly alone: its 4 KiB stay in the first-level cache of a
+/// program that frees now and then, where those of the other are missed nearly every time.
+pub const COARSE_FILTER: usize = 2 << 10;
+
 /// Offset of the [`Descriptor`]s in the ring.
 pub const DESCRIPTORS_AT: usize = 4096;
 /// Offset of the filter, [`FILTER`] counters of 16 bits.
 pub const FILTER_AT: usize = DESCRIPTORS_AT + MAX_CHUNKS * size_of::<Descriptor>();
+/// Offset of the coarser filter, [`COARSE_FILTER`] counters of 16 bits.
+pub const COARSE_FILTER_AT: usize = FILTER_AT + FILTER * 2;
 /// Offset of the [`plan::Plan`].
-pub const PLAN_AT: usize = FILTER_AT + FILTER * 2;
+pub const PLAN_AT: usize = COARSE_FILTER_AT + COARSE_FILTER * 2;
 /// Offset of the first chunk.
 pub const CHUNKS_AT: usize = (PLAN_AT + size_of::<plan::Plan>()).next_multiple_of(CHUNK);
 /// Bytes of a ring's address space.
@@ -286,10 +292,12 @@ pub const fn fingerprint(build_id: &[u8]) -> u64 {
     hash | 1
 }
 
-/// The slot of an address in the filter of sampled blocks.
+/// Offsets of the two counters of an address in the filters of sampled blocks, the coarser one first. If either is 0, no
+/// block there is sampled.
 #[inline]
-pub const fn filter_slot(address: u64) -> usize {
-    ((address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - 15)) as usize
+pub const fn filter_counters(address: u64) -> [usize; 2] {
+    let slot = ((address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - 15)) as usize;
+    [COARSE_FILTER_AT + 2 * (slot / (FILTER / COARSE_FILTER)), FILTER_AT + 2 * slot]
 }
 
 const _: () = assert!(size_of::<Header>() <= DESCRIPTORS_AT);

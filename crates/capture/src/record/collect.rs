@@ -211,7 +211,7 @@ impl Collector<'_> {
         watch: &mut dyn FnMut(RecordProgress),
     ) -> Result<Recordings, RecordError> {
         let (mut sampled, mut flushed, mut looked) = (self.start, self.start, self.start);
-        let mut pace = Pace::new(&self.child);
+        let mut pace = Pace::new(&self.child, self.options.sample.is_some());
         loop {
             self.rings().for_each(Ring::listen);
             self.adopt()?;

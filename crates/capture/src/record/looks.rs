@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The part of its time that a process may lose to looks at the most: one in so many.
-const SHARE: u32 = 200;
+const SHARE: u32 = 500;
 /// Time for looks that a short recording has too.
 const START: Duration = Duration::from_millis(20);
 /// Resident bytes that make a new peak.

@@ -175,8 +175,9 @@ impl<W: Write> Recording<W> {
 
     /// Lets the only thread that records do so without a clock of its own until the next look.
     fn lease(&mut self) {
-        // Its times are those of our looks, which is too coarse where blocks are left out by their lifetime.
-        let only = self.lease.filter(|_| !self.sorter.output.is_culling());
+        // Its times are those of our looks: too coarse where blocks are left out by their lifetime, and where we look
+        // seldom since few are recorded.
+        let only = self.lease.filter(|_| !self.sorter.output.is_culling() && !self.sorter.is_sampled);
         self.lease =
             only.filter(|&only| (0..self.streams.len()).all(|at| at == only || self.peek(at).is_none()));
         let mark = self.lease.map(|at| lease::mark(self.streams[at].number));

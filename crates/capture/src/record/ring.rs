@@ -13,8 +13,8 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
 use rustix::thread::futex;
 use twinheap_symbols::v8::Layout;
 use twinheap_wire::{
-    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, FILTER_AT, Header, MAGIC, MAX_CHUNKS, PLAN_AT, RING,
-    filter_slot, leak_check, plan::Plan, request,
+    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, Header, MAGIC, MAX_CHUNKS, PLAN_AT, RING, filter_counters,
+    leak_check, plan::Plan, request,
 };
 
 /// Chunks that have memory ahead of those in use: 12 MiB, more than comes together between two looks.
@@ -210,10 +210,10 @@ impl Ring {
 
     /// A sampled block was freed.
     pub(super) fn unmark_sampled(&self, address: u64) {
-        // SAFETY: within the mapping, aligned.
-        let slot =
-            unsafe { &*self.map.as_ptr().add(FILTER_AT + 2 * filter_slot(address)).cast::<AtomicU16>() };
-        slot.fetch_sub(1, Ordering::Relaxed);
+        for at in filter_counters(address) {
+            // SAFETY: within the mapping, aligned.
+            unsafe { &*self.map.as_ptr().add(at).cast::<AtomicU16>() }.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use super::ring::{Chunk, Ring};
 
 /// Words by which lines are fetched ahead of reading.
 const AHEAD: usize = 64;
-/// Words by which what an event will lead to is fetched ahead of it: some ten events.
-const SOON: usize = 16;
+/// Words by which what an event will lead to is fetched ahead of it: some thirty events.
+const SOON: usize = 48;
 
 /// Where reading stands in the records of one of the process's threads.
 pub(super) struct Stream {

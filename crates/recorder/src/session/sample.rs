@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU16, Ordering};
 
-use twinheap_wire::{FILTER_AT, filter_slot};
+use twinheap_wire::filter_counters;
 
 use super::Session;
 
@@ -20,26 +20,26 @@ impl Session {
 
     /// Notes that a block is sampled, so that its free is recorded.
     pub(crate) fn mark_sampled(&self, address: u64) {
-        self.filter(address).fetch_add(1, Ordering::Relaxed);
+        self.counters(address).for_each(|counter| _ = counter.fetch_add(1, Ordering::Relaxed));
     }
 
     /// Takes back what [`Session::mark_sampled`] noted.
     #[cold]
     pub(crate) fn unmark_sampled(&self, address: u64) {
-        self.filter(address).fetch_sub(1, Ordering::Relaxed);
+        self.counters(address).for_each(|counter| _ = counter.fetch_sub(1, Ordering::Relaxed));
     }
 
     /// False if the block is surely none whose allocation was recorded.
     #[inline(always)]
     pub(crate) fn follows(&self, address: u64) -> bool {
-        self.sample == 0 || self.filter(address).load(Ordering::Relaxed) != 0
+        self.sample == 0 || self.counters(address).all(|counter| counter.load(Ordering::Relaxed) != 0)
     }
 
     #[inline(always)]
-    fn filter(&self, address: u64) -> &'static AtomicU16 {
-        let at = self.ring + FILTER_AT + 2 * filter_slot(address);
-        // SAFETY: a slot lies within the filter.
-        unsafe { &*(at as *const AtomicU16) }
+    fn counters(&self, address: u64) -> impl Iterator<Item = &'static AtomicU16> + use<> {
+        let ring = self.ring;
+        // SAFETY: counters lie within the ring, and are aligned.
+        filter_counters(address).into_iter().map(move |at| unsafe { &*((ring + at) as *const AtomicU16) })
     }
 }
 
