@@ -342,8 +342,10 @@ impl Collector<'_> {
             let active = self.active.swap_remove(at);
             self.finish(active, EndReason::Exec, None)?;
         }
+        // A file of this name that an earlier recording left is replaced, as the one that was asked for is.
+        let is_ours = |aside: &PathBuf| self.done.iter().any(|recorded| recorded.path == *aside);
+        let aside = (1..).map(|number| before_exec(path, number)).find(|aside| !is_ours(aside));
         let before = self.done.iter_mut().find(|recorded| recorded.pid == pid && recorded.path == path);
-        let aside = (1..).map(|number| before_exec(path, number)).find(|aside| !aside.exists());
         if let (Some(before), Some(aside)) = (before, aside) {
             fs::rename(path, &aside).map_err(|error| RecordError::Write { path: aside.clone(), error })?;
             before.path = aside;

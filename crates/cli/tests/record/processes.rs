@@ -107,6 +107,15 @@ fn what_a_program_becomes_has_the_name_that_was_asked_for() {
     assert_eq!(lab.recordings(), ["a.before-exec-1.heaptrace", "a.heaptrace"]);
     let before = Summary::of(&lab.path("a.before-exec-1.heaptrace"));
     check_sites(&before, [costs(5, 50), NONE, NONE, NONE], "before");
+
+    // What a later recording of the same name leaves takes the place of this one's.
+    for _ in 0..2 {
+        lab.record_ending(3, &[], &["env", program.to_str().unwrap(), "exec"]);
+        let names = lab.recordings();
+        assert_eq!(names, ["a.before-exec-1.heaptrace", "a.before-exec-2.heaptrace", "a.heaptrace"]);
+        let before = Summary::of(&lab.path("a.before-exec-2.heaptrace"));
+        check_sites(&before, [costs(5, 50), NONE, NONE, NONE], "before");
+    }
 }
 
 #[test]
