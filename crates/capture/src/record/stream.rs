@@ -11,6 +11,9 @@ const AHEAD: usize = 64;
 /// Words by which what an event will lead to is fetched ahead of it: some thirty events.
 const SOON: usize = 48;
 
+/// Numbers that a thread's stacks may have: the recorder's have 24 bits.
+const STACKS: usize = 1 << 24;
+
 /// Where reading stands in the records of one of the process's threads.
 pub(super) struct Stream {
     /// The recorder's number of the thread.
@@ -108,9 +111,12 @@ impl Stream {
         }
     }
 
-    /// A stack has this number from here on.
+    /// A stack has this number from here on. If no recorder gives such a number, the process has written over the ring.
     pub(super) fn set_trace(&mut self, number: u32, trace: TraceId) {
         let at = number as usize;
+        if at >= STACKS {
+            return;
+        }
         if self.stacks.len() <= at {
             self.stacks.resize(at + 1, Stack::LOST);
         }
@@ -301,5 +307,22 @@ impl Stream {
         if let Some(chunk) = self.chunk.take() {
             ring.give_back(chunk, self.word);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_can_t_be_takes_no_room() {
+        let mut stream = Stream::new(0);
+        stream.set_trace(5, TraceId(7));
+        stream.set_trace(u32::MAX, TraceId(8));
+        assert_eq!(
+            (stream.stack(5).trace, stream.stack(u64::from(u32::MAX)).trace),
+            (TraceId(7), TraceId(0))
+        );
+        assert_eq!(stream.stacks.len(), 6);
     }
 }
