@@ -211,7 +211,7 @@ impl Collector<'_> {
         watch: &mut dyn FnMut(RecordProgress),
     ) -> Result<Recordings, RecordError> {
         let (mut sampled, mut flushed, mut looked) = (self.start, self.start, self.start);
-        let mut pace = Pace::new(&self.child, self.options.sample.is_some());
+        let mut pace = Pace::new(&self.child);
         loop {
             self.rings().for_each(Ring::listen);
             self.adopt()?;
@@ -222,6 +222,8 @@ impl Collector<'_> {
                 let _ = active.recording.ring.keep_ahead();
                 active.recording.check_leaks();
             }
+            let is_calm = pace.looked(events);
+            self.active.iter_mut().for_each(|active| active.recording.lease(!is_calm));
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
                 self.active.iter_mut().for_each(Active::sample);

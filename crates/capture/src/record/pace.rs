@@ -19,9 +19,11 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 /// The shortest and the longest time between two looks. Where the kernel has no way to wait for all bells, a process that
 /// loads a module or ends waits so long for an answer, so the longest is short.
 const PAUSE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
-/// The longest time between two looks at a sample, if who waits can ring: little comes, and the production server that it
-/// is taken of needs the processor.
-const PAUSE_OF_SAMPLE: Duration = Duration::from_millis(32);
+/// The longest time between two looks at what is calm, if who waits can ring.
+const CALM_PAUSE: Duration = Duration::from_millis(32);
+/// Nanoseconds of an event where it is calm: with fewer of them, a thread that reads the clock for each loses less than a
+/// look takes that would spare it that.
+const CALM: u64 = 2_000;
 /// Events that a look should find: three quarters of a megabyte, which the second-level caches just hold.
 const PIECE: u64 = 1 << 16;
 /// After so many the next look is due at once.
@@ -32,7 +34,6 @@ const BELLS: usize = 128;
 /// The time between looks, and what cuts it short: the bells of processes that wait for us, and the child's end.
 pub(super) struct Pace {
     pause: Duration,
-    longest: Duration,
     looked: Instant,
     /// Rung when the child ends.
     end: Arc<AtomicU32>,
@@ -41,7 +42,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(child: &Child, is_sample: bool) -> Pace {
+    pub(super) fn new(child: &Child) -> Pace {
         let end = Arc::new(AtomicU32::new(0));
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         // There is none if the kernel is older than 5.3.
@@ -55,15 +56,22 @@ impl Pace {
                     let _: rustix::io::Result<usize> = futex::wake(&bell, futex::Flags::empty(), 1);
                 });
         }
-        let longest = if is_sample { PAUSE_OF_SAMPLE } else { PAUSE.1 };
-        Pace { pause: PAUSE.0, longest, looked: Instant::now(), end, has_bells: true }
+        Pace { pause: PAUSE.0, looked: Instant::now(), end, has_bells: true }
+    }
+
+    /// Whether it is calm after a look that found so many events: the next one may be far, and threads look at the clock
+    /// themselves.
+    pub(super) fn looked(&mut self, events: u64) -> bool {
+        let elapsed = self.looked.elapsed();
+        self.looked = Instant::now();
+        let is_calm = self.has_bells && events.saturating_mul(CALM) <= elapsed.as_nanos() as u64;
+        self.pause = next(self.pause, elapsed, events, if is_calm { CALM_PAUSE } else { PAUSE.1 });
+        is_calm
     }
 
     /// Waits until the next look, after one that found so many events, or until a bell rings: shows another number than
     /// the one that is given with it.
     pub(super) fn wait<'b>(&mut self, events: u64, bells: impl Iterator<Item = (&'b AtomicU32, u32)>) {
-        self.pause = next(self.pause, self.looked.elapsed(), events, self.longest);
-        self.looked = Instant::now();
         if events >= MANY {
             return;
         }
@@ -72,9 +80,8 @@ impl Pace {
         let end = Some((&*end, 0)).filter(|(bell, _)| bell.load(Ordering::Acquire) == 0);
         let bells = bells.map(|(bell, heard): (&AtomicU32, u32)| (bell, heard));
         if !self.has_bells || !listen(end.into_iter().chain(bells), self.pause) {
-            (self.has_bells, self.longest) = (false, PAUSE.1);
-            self.pause = self.pause.min(self.longest);
-            thread::sleep(self.pause);
+            self.has_bells = false;
+            thread::sleep(self.pause.min(PAUSE.1));
         }
     }
 }
@@ -139,7 +146,7 @@ mod tests {
         // Twice as much as a piece: half the time.
         check(4_000, 4_000, 2 * PIECE, 2_000);
         check(500, 500, 100 * PIECE, 500);
-        assert_eq!(next(PAUSE.1, PAUSE.1, 3, PAUSE_OF_SAMPLE), 2 * PAUSE.1);
-        assert_eq!(next(PAUSE_OF_SAMPLE, PAUSE_OF_SAMPLE, 3, PAUSE_OF_SAMPLE), PAUSE_OF_SAMPLE);
+        assert_eq!(next(PAUSE.1, PAUSE.1, 3, CALM_PAUSE), 2 * PAUSE.1);
+        assert_eq!(next(CALM_PAUSE, CALM_PAUSE, 3, CALM_PAUSE), CALM_PAUSE);
     }
 }

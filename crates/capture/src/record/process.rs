@@ -169,15 +169,13 @@ impl<W: Write> Recording<W> {
             self.sorter.blocks.forget_early(horizon.saturating_sub(self.clock.units(20 * SETTLE)));
         }
         self.lease = if events > 0 { only } else { self.lease };
-        self.lease();
         events
     }
 
-    /// Lets the only thread that records do so without a clock of its own until the next look.
-    fn lease(&mut self) {
-        // Its times are those of our looks: too coarse where blocks are left out by their lifetime, and where we look
-        // seldom since few are recorded.
-        let only = self.lease.filter(|_| !self.sorter.output.is_culling() && !self.sorter.is_sampled);
+    /// Lets the only thread that records do so without a clock of its own until the next look, if that is soon.
+    pub(super) fn lease(&mut self, is_soon: bool) {
+        // Its times are those of our looks, which is too coarse where blocks are left out by their lifetime.
+        let only = self.lease.filter(|_| is_soon && !self.sorter.output.is_culling());
         self.lease =
             only.filter(|&only| (0..self.streams.len()).all(|at| at == only || self.peek(at).is_none()));
         let mark = self.lease.map(|at| lease::mark(self.streams[at].number));
