@@ -46,13 +46,6 @@ pub(super) struct Table<'l> {
     most: usize,
 }
 
-/// What came of an attempt to put a block into the table.
-enum Insert {
-    Done,
-    /// There is one at the address, and it stays.
-    Taken(usize),
-}
-
 impl Slot {
     #[inline]
     fn new(address: u64, block: Block) -> Slot {
@@ -83,7 +76,7 @@ impl Table<'_> {
     /// made where the table is asked for.
     #[inline]
     pub(super) fn insert(&mut self, address: u64, block: Block) -> bool {
-        *self.len < self.most && matches!(self.put(address, block), Insert::Done)
+        *self.len < self.most && self.put(address, block).is_none()
     }
 
     /// Takes the block at an address away.
@@ -118,18 +111,19 @@ impl Table<'_> {
         }
     }
 
+    /// Puts a block at an address, or finds the slot of the one that is there, which stays.
     #[inline]
-    fn put(&mut self, address: u64, block: Block) -> Insert {
+    fn put(&mut self, address: u64, block: Block) -> Option<usize> {
         let mut at = self.home(address);
         loop {
             let slot = &mut self.slots[at];
             if slot.is_empty() {
                 *slot = Slot::new(address, block);
                 *self.len += 1;
-                return Insert::Done;
+                return None;
             }
             if slot.address() == address {
-                return Insert::Taken(at);
+                return Some(at);
             }
             at = self.next(at);
         }
@@ -175,12 +169,8 @@ impl Live {
     #[inline]
     pub(super) fn insert(&mut self, address: u64, block: Block) -> Option<Block> {
         let mut table = self.table();
-        match table.put(address, block) {
-            Insert::Done => None,
-            Insert::Taken(at) => {
-                Some(std::mem::replace(&mut table.slots[at], Slot::new(address, block)).block())
-            }
-        }
+        let taken = table.put(address, block)?;
+        Some(std::mem::replace(&mut table.slots[taken], Slot::new(address, block)).block())
     }
 
     /// Takes the block at an address away.

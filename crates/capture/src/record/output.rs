@@ -102,8 +102,8 @@ enum What {
     Nothing,
 }
 
-/// Marks an allocation that has no number yet: it is held, under the number without this bit.
-/// The highest bit of those that a [`Block`] has for it.
+/// Marks an allocation that has no number yet: it is held, under the number without this bit. It is the highest bit of a
+/// number that the table of blocks keeps.
 const IS_HELD: u64 = 1 << 51;
 
 impl<W: Write> Output<W> {
