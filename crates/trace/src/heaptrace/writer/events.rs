@@ -6,10 +6,13 @@ use crate::heaptrace::numbers::{put, put_bytes, zigzag};
 
 /// Events of a full segment. Larger ones compress hardly better; smaller ones lose what repeats.
 pub(super) const SEGMENT_EVENTS: u32 = 1 << 18;
+/// Events that columns have room for at first.
+const FIRST_ROOM: usize = 1 << 12;
 
 /// Events on their way out, and where the next segment begins.
 pub(super) struct EventColumns {
-    /// A bit an event, zero behind those that wait. This and the next three have room for all events of a segment.
+    /// A bit an event, zero behind those that wait. This and the next three have room for as many events, which grows to
+    /// that of a segment: most of many processes that are recorded at once have few.
     ops: Vec<u64>,
     infos: Vec<u32>,
     near: Vec<u8>,
@@ -58,7 +61,7 @@ pub(super) struct Adding<'c> {
 impl Adding<'_> {
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.counts.events >= SEGMENT_EVENTS
+        self.counts.events as usize >= self.infos.len()
     }
 
     /// Allocations so far.
@@ -107,7 +110,7 @@ impl Drop for Adding<'_> {
     }
 }
 
-/// Writes a column's number. There is room for it: every column has that of a whole segment.
+/// Writes a column's number. There is room for it: every column has that of as many events.
 #[inline]
 fn set<T>(column: &mut [T], at: u32, value: T) {
     if let Some(place) = column.get_mut(at as usize) {
@@ -124,12 +127,11 @@ fn put_wide(out: &mut Vec<u8>, is_far: bool, step: u64) {
 
 impl EventColumns {
     pub(super) fn new() -> Self {
-        let all = SEGMENT_EVENTS as usize;
         EventColumns {
-            ops: vec![0; all / 64],
-            infos: vec![0; all],
-            near: vec![0; all],
-            far: vec![0; all],
+            ops: Vec::new(),
+            infos: Vec::new(),
+            near: Vec::new(),
+            far: Vec::new(),
             wide: Vec::new(),
             counts: Counts::default(),
             ticks: Vec::new(),
@@ -163,9 +165,12 @@ impl EventColumns {
         self.allocations_before + u64::from(self.counts.allocations)
     }
 
-    /// Events can be added until [`Adding::is_full`].
+    /// Events can be added until [`Adding::is_full`]: one at least, unless [`EventColumns::is_full`].
     #[inline]
     pub(super) fn add(&mut self) -> Adding<'_> {
+        if self.counts.events as usize >= self.infos.len() {
+            self.grow();
+        }
         Adding {
             ops: &mut self.ops,
             infos: &mut self.infos,
@@ -176,6 +181,15 @@ impl EventColumns {
             counts: self.counts,
             kept: &mut self.counts,
         }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let room = (2 * self.infos.len()).clamp(FIRST_ROOM, SEGMENT_EVENTS as usize);
+        self.ops.resize(room / 64, 0);
+        self.infos.resize(room, 0);
+        self.near.resize(room, 0);
+        self.far.resize(room, 0);
     }
 
     pub(super) fn realloc_free(&mut self, allocation: u64) {
