@@ -237,10 +237,17 @@ export function address(path: string, params: Params = {}): string {
   return `api/${path}${text && `?${text}`}`;
 }
 
+/**
+ * The answer to a request. Refusals of the server, and a server that is gone, are an `ApiError`; a request that nobody
+ * wants any more ends with the error of its signal, at whatever point of the answer it was.
+ */
 export async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
   let response: Response;
+  let body: unknown;
   try {
     response = await fetch(url, signal ? { signal } : {});
+    // What a refusal says is wanted too, but it is one without that. Half an answer is none.
+    body = response.ok ? await response.json() : await response.json().catch(() => null);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(
@@ -248,7 +255,6 @@ export async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
       "It may have been ended, or the ssh tunnel is closed. Start `twinheap open` again and use the address that it prints.",
     );
   }
-  const body: unknown = await response.json().catch(() => null);
   if (!response.ok) {
     const { error, hint } = (body ?? {}) as { error?: string; hint?: string };
     throw new ApiError(error ?? `the server answered with status ${response.status}`, hint ?? "Reload the page.");

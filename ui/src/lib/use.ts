@@ -38,6 +38,7 @@ export function useAnswer<T>(url: string | null): Answer<T> {
       (data) => {
         if (given.size > MOST_GIVEN) given.clear();
         given.set(url, data);
+        if (abort.signal.aborted) return;
         setAnswer({ data, error: undefined, isLoading: false, url });
       },
       (error: unknown) => {
