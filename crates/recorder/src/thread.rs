@@ -441,10 +441,13 @@ impl Thread {
         session.mark_sampled(address);
     }
 
-    /// The rule for a return address that the cache doesn't have.
+    /// The rule for a return address that the cache doesn't have at hand.
     #[cold]
     #[inline(never)]
     pub(crate) fn find_rule(&mut self, pc: u64) -> crate::rules::Rule {
+        if let Some(rule) = self.rules.get_wide(pc) {
+            return rule;
+        }
         v8::notice();
         let scratch = self.take_scratch();
         let is_whole = scratch.is_some();

@@ -68,6 +68,20 @@ fn code_is_walked_however_it_is_compiled() {
 }
 
 #[test]
+fn frames_may_be_large() {
+    let lab = Lab::new();
+    for room in ["100000", "500000", "900000"] {
+        let program = lab.build("deep.c", &["-O2", "-fomit-frame-pointer", &format!("-DROOM={room}")]);
+        let (_, summary) = lab.record(&[], &[program.to_str().unwrap(), "8"]);
+        assert_eq!(summary.number("allocations"), 3, "{room}");
+        let mut expected = vec!["bottom"];
+        expected.extend(["level"; 8]);
+        expected.extend(["top", "main"]);
+        assert_eq!(summary.functions("bottom"), expected, "{room}");
+    }
+}
+
+#[test]
 fn stacks_are_as_deep_as_asked_for() {
     let lab = Lab::new();
     let program = lab.build("deep.c", &["-fomit-frame-pointer"]);

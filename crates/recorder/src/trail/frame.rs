@@ -48,12 +48,12 @@ pub(super) struct Way(pub(super) u64);
 
 impl Way {
     /// A step from here or from further out depends on the frame pointer.
-    pub(super) const NEEDS_FP: u64 = 1 << 24;
+    pub(super) const NEEDS_FP: u64 = 1 << 29;
     /// More led here than the two words: only a step does.
-    pub(super) const GAP: u64 = 1 << 25;
+    pub(super) const GAP: u64 = 1 << 30;
     /// The words don't tell all: a frame of V8's interpreter, which has a mark, a function that [`Way::collects`], or a
     /// gap.
-    pub(super) const LOOKED_AT: u64 = 1 << 26;
+    pub(super) const LOOKED_AT: u64 = 1 << 31;
     pub(super) const MARKS: u64 = Self::NEEDS_FP | Self::GAP | Self::LOOKED_AT;
 
     #[inline(always)]
@@ -190,14 +190,14 @@ impl Check {
         }
     }
 
-    /// Whether the frame pointer is what it was, or doesn't matter.
+    /// Zero if the frame pointer is what it was, or doesn't matter.
     ///
     /// # Safety
     /// The words are readable.
     #[inline(always)]
-    pub(super) unsafe fn has_same_frame_pointer(this: *const Check) -> bool {
+    pub(super) unsafe fn frame_pointer_differs(this: *const Check) -> u64 {
         // SAFETY: by the contract.
-        unsafe { (read((*this).at) ^ (*this).fp) & !(*this).ignored == 0 }
+        unsafe { (read((*this).at) ^ (*this).fp) & !(*this).ignored }
     }
 }
 

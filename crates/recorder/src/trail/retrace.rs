@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
-use super::frame::{Check, Kept, Way, change, read};
+use super::frame::{Check, Kept, change, read};
 use super::{Frame, LENGTH, Trail, Walk};
 use crate::rules::RuleCache;
 
@@ -104,14 +104,11 @@ pub(super) unsafe fn same_way(
             // One that changes is seldom alone.
             while (*checks.add(at)).changes() {
                 let check = checks.add(at);
-                if !Check::has_same_frame_pointer(check) {
-                    return (at, hash);
-                }
                 let pc = read((*check).pc_at());
-                let Some(rule) = (*rules).get(pc) else { return (at, hash) };
                 // The way is the same if this is the same function, called from another place: what comes behind depends
                 // on it no more than before.
-                if (rule.word() ^ (*ways.add(at)).way.0) & !Way::MARKS != 0 {
+                let rule_differs = (*rules).differs(pc, (*ways.add(at)).way.rule_word());
+                if Check::frame_pointer_differs(check) | rule_differs != 0 {
                     return (at, hash);
                 }
                 hash = hash.wrapping_add(change(at, (*check).pc(), pc));

@@ -120,16 +120,16 @@ fn loops(text: &mut String, shapes: &[Shape], args: &NativeArgs) {
         "\n### A loop of malloc and free\n\n\
          `xtask/bench/hammer.c`: {} calls of malloc and as many of free in each thread, from 256 stacks, 16 to 143 \
          bytes. *Added* is the time that one call takes longer in the slowest thread than in the program alone, best of \
-         {} runs each. *In all* is from the recorder's start until the recording is written and named. *Memory* is that \
-         of the largest process that takes part, shared memory included (`ru_maxrss`).\n\n\
-         | frame pointers | threads | depth | alone, ns a call | twinheap, added ns | heaptrack, added ns | added ÷ ours | in all: alone | twinheap | heaptrack | file, MB: twinheap | heaptrack | memory, MB: twinheap | heaptrack |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+         {} rounds of all rows; *median* is the ratio within a round, with what others do on the machine in it. *In all* \
+         is from the recorder's start until the recording is written and named. *Memory* is that of the largest process that takes part, shared memory included (`ru_maxrss`).\n\n\
+         | frame pointers | threads | depth | alone, ns a call | twinheap, added ns | heaptrack, added ns | added ÷ ours | median | in all: alone | twinheap | heaptrack | file, MB: twinheap | heaptrack | memory, MB: twinheap | heaptrack |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         args.pairs, args.runs
     );
     for shape in shapes {
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} s | {:.2} s | {:.2} s | {:.2} | {:.2} | {:.0} | {:.0} |",
+            "| {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} s | {:.2} s | {:.2} s | {:.2} | {:.2} | {:.0} | {:.0} |",
             if shape.has_frame_pointers { "yes" } else { "no" },
             shape.threads,
             shape.depth,
@@ -137,6 +137,7 @@ fn loops(text: &mut String, shapes: &[Shape], args: &NativeArgs) {
             shape.added(Recorder::Twinheap),
             shape.added(Recorder::Heaptrack),
             added_ratio(shape),
+            shape.median_ratio(),
             of(shape, Recorder::Nobody, hammer::Row::wall_s),
             of(shape, Recorder::Twinheap, hammer::Row::wall_s),
             of(shape, Recorder::Heaptrack, hammer::Row::wall_s),

@@ -81,24 +81,39 @@ impl Shape {
         let of = |recorder| self.row(recorder).map_or(f64::NAN, Row::nanoseconds);
         of(recorder) - of(Recorder::Nobody)
     }
+
+    /// How many times more heaptrack adds than twinheap in the same round, the median.
+    pub(super) fn median_ratio(&self) -> f64 {
+        let runs = |recorder| self.row(recorder).map_or(&[][..], |row| &row.runs);
+        let alone =
+            runs(Recorder::Nobody).iter().zip(runs(Recorder::Twinheap)).zip(runs(Recorder::Heaptrack));
+        median(alone.map(|((alone, ours), heaptrack)| {
+            (heaptrack.nanoseconds - alone.nanoseconds) / (ours.nanoseconds - alone.nanoseconds)
+        }))
+    }
 }
 
+/// All shapes in turn, and that as often as asked for: a machine that others share has its slow minutes, and none of the
+/// shapes should have them alone.
 pub(super) fn measure(tools: &Tools, args: &NativeArgs) -> Result<Vec<Shape>> {
     let mut shapes = Vec::new();
     for has_frame_pointers in [true, false] {
         let program = compile(tools, has_frame_pointers)?;
         for threads in [1, 2] {
             for depth in [10, 30, 60] {
-                let mut shape = Shape { has_frame_pointers, threads, depth, rows: Vec::new() };
-                shape.rows.extend(RECORDERS.map(|_| Row { runs: Vec::new(), file: None }));
-                for _ in 0..args.runs {
-                    repeat(&mut shape, &program, tools, args)?;
-                }
-                tell(&shape);
-                shapes.push(shape);
+                let rows = RECORDERS.map(|_| Row { runs: Vec::new(), file: None }).into_iter().collect();
+                shapes.push((Shape { has_frame_pointers, threads, depth, rows }, program.clone()));
             }
         }
     }
+    for run in 1..=args.runs {
+        println!("  round {run} of {}", args.runs);
+        for (shape, program) in &mut shapes {
+            repeat(shape, program, tools, args)?;
+        }
+    }
+    let shapes: Vec<Shape> = shapes.into_iter().map(|(shape, _)| shape).collect();
+    shapes.iter().for_each(tell);
     Ok(shapes)
 }
 

@@ -1,9 +1,16 @@
-// Allocates at the bottom of so many frames as the first argument tells.
+// Allocates at the bottom of so many frames as the first argument tells, each with so many bytes of its own as the
+// compiler was told.
 #include <stdlib.h>
+
+#ifndef ROOM
+#define ROOM 1
+#endif
 
 static void *volatile sink;
 __attribute__((noinline)) static void bottom(void) { sink = malloc(64); }
 __attribute__((noinline)) static void level(int left) {
+    char room[ROOM];
+    __asm__ volatile("" ::"r"(room) : "memory");
     if (left <= 1) bottom();
     else level(left - 1);
     sink = NULL;
