@@ -1,6 +1,8 @@
 //! Costs of stacks over any stretch of time, from a replay of its events.
 
 use std::ops::{AddAssign, Range};
+use std::panic::resume_unwind;
+use std::thread;
 
 use twinheap_trace::{InfoIdx, Matching, TraceId};
 
@@ -149,7 +151,20 @@ impl NativeHeap {
     /// In a stretch, blocks count as allocated and freed within it, as in heaptrack's time filter: its peak and its
     /// leaks are growth since its start.
     pub fn costs(&self, ms: Option<&Range<u64>>, suppressions: &Suppressions) -> Costs {
-        let events = self.events_in(ms);
+        // Half the work needs no events, and is done beside.
+        let (counted, suppressed) = thread::scope(|scope| {
+            let beside = scope.spawn(|| {
+                self.names();
+                suppressions.of_nodes(self)
+            });
+            (self.count(self.events_in(ms)), beside.join())
+        });
+        let suppressed = suppressed.unwrap_or_else(|panic| resume_unwind(panic));
+        self.costs_of(ms, &counted, suppressions, suppressed)
+    }
+
+    /// What was counted within these events.
+    fn count(&self, events: Range<u64>) -> Counted {
         let peak = self.peak(events.clone());
         let mut replay = Replay::new(self);
         let behind_peak = peak.behind(&events);
@@ -161,8 +176,7 @@ impl NativeHeap {
             before.run(0..events.start);
             before.counts
         });
-        let counted = Counted { peak, at_peak, at_end: replay.counts, before };
-        self.costs_of(ms, &counted, suppressions)
+        Counted { peak, at_peak, at_end: replay.counts, before }
     }
 
     /// The events of a stretch of time.
@@ -171,12 +185,13 @@ impl NativeHeap {
         ms.map_or(0..all, |ms| self.trace.clock.events_between(ms.clone(), all))
     }
 
-    /// Costs by what was counted.
+    /// Costs by what was counted; `suppressed` are the suppressions' [nodes](Suppressions::of_nodes).
     pub(crate) fn costs_of(
         &self,
         ms: Option<&Range<u64>>,
         counted: &Counted,
         suppressions: &Suppressions,
+        suppressed: Option<Vec<u32>>,
     ) -> Costs {
         let trace = &self.trace;
         let live_before = |info: usize| counted.before.as_ref().map_or(0, |counts| counts[info].live);
@@ -227,7 +242,9 @@ impl NativeHeap {
         stacks.iter().for_each(|stack| total.cost += stack.cost);
         total.cost.peak = counted.peak.live;
         let mut costs = Costs { total, stacks, suppressions: Vec::new(), infos };
-        self.suppress(&mut costs, suppressions);
+        if let Some(of_node) = suppressed {
+            self.suppress(&mut costs, suppressions, &of_node);
+        }
         costs
     }
 
@@ -238,8 +255,7 @@ impl NativeHeap {
     }
 
     /// Takes suppressed leaks off; their other costs stay.
-    fn suppress(&self, costs: &mut Costs, suppressions: &Suppressions) {
-        let Some(of_node) = suppressions.of_nodes(self) else { return };
+    fn suppress(&self, costs: &mut Costs, suppressions: &Suppressions, of_node: &[u32]) {
         let hits = |pattern: &Vec<u8>| SuppressionHits { pattern: pattern.clone(), stacks: 0, leaked: 0 };
         let mut all: Vec<SuppressionHits> = suppressions.patterns().iter().map(hits).collect();
         let mut is_suppressed = vec![false; costs.stacks.len()];

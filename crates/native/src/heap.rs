@@ -1,9 +1,12 @@
 //! A recording, made ready for questions: stacks without `operator new`, places without addresses.
 
+use std::sync::OnceLock;
+
 use rustc_hash::FxHashMap;
 use twinheap_trace::{Frame, FrameKind, InfoIdx, IpId, Matching, StringId, Trace, TraceId};
 
 use crate::estimate::Scale;
+use crate::stacks::same_names;
 
 /// Functions that every C++ allocation goes through: a stack begins with their caller.
 const OPERATOR_NEW: [&[u8]; 4] = [
@@ -34,6 +37,8 @@ pub struct NativeHeap {
     pub(crate) stacks: Vec<TraceId>,
     /// What blocks stand for, if only a sample was recorded.
     pub(crate) scale: Option<Scale>,
+    /// See [`NativeHeap::names`].
+    names: OnceLock<Vec<u32>>,
 }
 
 /// A place without its address: module, function, file and line of its innermost frame. 0 says nothing at all.
@@ -110,7 +115,24 @@ impl NativeHeap {
             })
             .collect();
         let scale = Scale::of(&trace);
-        NativeHeap { site_count: known.len(), visible, sites, stops, stack_of_info, stacks, scale, trace }
+        let names = OnceLock::new();
+        NativeHeap {
+            site_count: known.len(),
+            visible,
+            sites,
+            stops,
+            stack_of_info,
+            stacks,
+            scale,
+            names,
+            trace,
+        }
+    }
+
+    /// For each node of the tree a number that is the same for nodes whose stacks read the same, below the number of
+    /// nodes.
+    pub(crate) fn names(&self) -> &[u32] {
+        self.names.get_or_init(|| same_names(self))
     }
 
     /// If only a sample was recorded, bytes between two samples on average. All costs are estimates then, with

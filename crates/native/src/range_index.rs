@@ -107,7 +107,7 @@ impl RangeIndex {
             at_end: since(events.end),
             before: (heap.scale.is_some() && events.start > 0).then(|| start.counts.clone()),
         };
-        heap.costs_of(ms, &counted, suppressions)
+        heap.costs_of(ms, &counted, suppressions, suppressions.of_nodes(heap))
     }
 
     /// What was counted before the event at a position.

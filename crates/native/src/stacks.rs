@@ -23,7 +23,7 @@ pub struct MergedStacks(Vec<MergedStack>);
 impl MergedStacks {
     /// Merges the stacks of these costs.
     pub fn new(heap: &NativeHeap, costs: &Costs) -> MergedStacks {
-        let names = same_names(heap);
+        let names = heap.names();
         let mut merged: Vec<MergedStack> = Vec::new();
         let mut number_of = vec![u32::MAX; names.len()];
         for stack in costs.stacks.iter().filter(|stack| stack.cost != Cost::default()) {
@@ -49,11 +49,9 @@ impl MergedStacks {
     }
 }
 
-/// For each node of the tree a number that is the same for nodes whose stacks read the same, below the number of nodes.
-///
-/// From the root on: the children of nodes that read the same are put together by their places. No table of all nodes is
+/// [`NativeHeap::names`], from the root on: the children of nodes that read the same are put together by their places. No table of all nodes is
 /// looked into, which would have most of what it is asked for in no cache.
-fn same_names(heap: &NativeHeap) -> Vec<u32> {
+pub(crate) fn same_names(heap: &NativeHeap) -> Vec<u32> {
     let place_of = same_places(heap);
     let children = Children::of(heap);
     let mut names = vec![0; heap.trace.tree.len()];

@@ -1,5 +1,6 @@
 //! Which leaks nobody wants to hear of, by the rules of LeakSanitizer as heaptrack applies them.
 
+use memchr::memmem::Finder;
 use twinheap_trace::{IpId, Trace};
 
 use crate::heap::NativeHeap;
@@ -83,10 +84,11 @@ impl Suppressions {
     /// For each node of the tree the number of the pattern that suppresses it; the leaf's is the stack's.
     pub(crate) fn of_nodes(&self, heap: &NativeHeap) -> Option<Vec<u32>> {
         let trace = &heap.trace;
+        let patterns: Vec<Pattern<'_>> = self.patterns.iter().map(|pattern| Pattern::new(pattern)).collect();
         let mut is_any = false;
         let mut of_string = vec![NO_PATTERN; trace.strings.len() + 1];
         for (id, text) in trace.strings.iter() {
-            if let Some(at) = self.patterns.iter().position(|pattern| pattern_matches(pattern, text)) {
+            if let Some(at) = patterns.iter().position(|pattern| pattern.matches(text)) {
                 of_string[id.index()] = at as u32;
                 is_any = true;
             }
@@ -123,39 +125,69 @@ pub(crate) const NO_PATTERN: u32 = u32::MAX;
 /// LeakSanitizer's matching: a pattern is a part of the text; `^` at its start ties it to the text's start, `$` to
 /// its end, `*` stands for anything. The whole text, taken literally, matches too.
 pub fn pattern_matches(pattern: &[u8], text: &[u8]) -> bool {
-    if pattern == text {
-        return true;
-    }
-    if text.is_empty() {
-        return false;
-    }
-    let mut is_tied = pattern.first() == Some(&b'^');
-    let mut pattern = &pattern[usize::from(is_tied)..];
-    let mut text = text;
-    let mut is_after_star = false;
-    while let Some(&first) = pattern.first() {
-        if first == b'*' {
-            pattern = &pattern[1..];
-            (is_tied, is_after_star) = (false, true);
-            continue;
+    Pattern::new(pattern).matches(text)
+}
+
+/// A pattern, ready for many texts.
+struct Pattern<'p> {
+    whole: &'p [u8],
+    /// Whether the first part stands at the text's start.
+    is_tied: bool,
+    parts: Vec<Part<'p>>,
+}
+
+enum Part<'p> {
+    Anything,
+    End,
+    Literal(Box<Finder<'p>>),
+}
+
+impl<'p> Pattern<'p> {
+    fn new(whole: &'p [u8]) -> Self {
+        let is_tied = whole.first() == Some(&b'^');
+        let mut rest = &whole[usize::from(is_tied)..];
+        let mut parts = Vec::new();
+        while let Some(&first) = rest.first() {
+            let len = match first {
+                b'*' | b'$' => 1,
+                _ => rest.iter().position(|&byte| byte == b'*' || byte == b'$').unwrap_or(rest.len()),
+            };
+            let (part, behind) = rest.split_at(len);
+            parts.push(match first {
+                b'*' => Part::Anything,
+                b'$' => Part::End,
+                _ => Part::Literal(Box::new(Finder::new(part))),
+            });
+            rest = behind;
         }
-        if first == b'$' {
-            return text.is_empty() || is_after_star;
+        Pattern { whole, is_tied, parts }
+    }
+
+    fn matches(&self, text: &[u8]) -> bool {
+        if self.whole == text {
+            return true;
         }
         if text.is_empty() {
             return false;
         }
-        let len = pattern.iter().position(|&byte| byte == b'*' || byte == b'$').unwrap_or(pattern.len());
-        let (literal, rest) = pattern.split_at(len);
-        // The first place counts, also where a later one would match the rest: so do LeakSanitizer and heaptrack.
-        match memchr::memmem::find(text, literal) {
-            Some(at) if !is_tied || at == 0 => text = &text[at + literal.len()..],
-            _ => return false,
+        let (mut is_tied, mut is_after_star) = (self.is_tied, false);
+        let mut rest = text;
+        for part in &self.parts {
+            match part {
+                Part::Anything => (is_tied, is_after_star) = (false, true),
+                Part::End => return rest.is_empty() || is_after_star,
+                // The first place counts, also where a later one would match the rest: so do LeakSanitizer and heaptrack.
+                Part::Literal(literal) => match literal.find(rest) {
+                    Some(at) if !is_tied || at == 0 => {
+                        rest = &rest[at + literal.needle().len()..];
+                        (is_tied, is_after_star) = (false, false);
+                    }
+                    _ => return false,
+                },
+            }
         }
-        pattern = rest;
-        (is_tied, is_after_star) = (false, false);
+        true
     }
-    true
 }
 
 #[cfg(test)]
