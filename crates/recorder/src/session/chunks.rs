@@ -7,6 +7,10 @@ use twinheap_wire::{CHUNK, CHUNKS_AT, MAX_CHUNKS, policy};
 use super::{ON, STATE, Session, call_collector, is_collector_alive, stop};
 use crate::sys;
 
+/// So many chunks before there is no memory for another, the collector is called: it may have thought that all is calm,
+/// and be gone for longer than the threads of a burst take for them.
+const FEW_LEFT: u32 = 96;
+
 impl Session {
     /// A thread's first chunk: where it begins. A thread that has none is served before those that want another.
     pub(crate) fn first_chunk(&self, thread: u32) -> Option<(u64, u32)> {
@@ -88,7 +92,12 @@ impl Session {
                 return None;
             }
             match header.used.compare_exchange_weak(used, used + 1, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(used),
+                Ok(_) => {
+                    if backed - used == FEW_LEFT {
+                        call_collector(header);
+                    }
+                    return Some(used);
+                }
                 Err(now) => used = now,
             }
         }
