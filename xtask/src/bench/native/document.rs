@@ -167,12 +167,13 @@ fn server(text: &mut String, rows: &[server::Row], args: &NativeArgs) {
         text,
         "\n### A Node HTTP server\n\n\
          `xtask/bench/server.cjs`: hashes, buffers, compression, JSON; 16 connections that ask without pause. The \
-         servers live at the same time and are loaded in turn, a quarter of a second each, {} times after a warm-up, with {} sets of \
-         servers; a share is the median of those with the unrecorded server in the same round. A server, its clients and the recorder share \
-         the machine's processors. *Processor time* is that of the server for a request.\n\n\
+         servers live at the same time and are loaded in turn, {} times {} ms each after a warm-up, with {} sets of \
+         servers; a share is the median of those with the turn of the unrecorded server right before or behind. A \
+         server, its clients and the recorder share the machine's processors. *Processor time* is that of the server for a request.\n\n\
          | | requests/s | of those unrecorded | processor time a request | times that unrecorded | file, bytes a request | memory of the recorder, MB | of the server, MB |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         args.seconds * server::TURNS_A_SECOND,
+        server::MEASURED.as_millis(),
         args.runs
     );
     for row in rows {

@@ -27,13 +27,13 @@ use crate::{root, sections, target_dir};
 pub(crate) struct NativeArgs {
     /// Runs of each program, in turn. Slow phases of a machine that others share last for seconds: of few runs all may
     /// fall into one.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Calls of malloc of each thread; there are as many of free.
     #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
     pairs: u64,
-    /// Seconds of load on each server for each run, in turns of one.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Seconds of load on each recorded server for each run, in turns.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Only these parts, separated by commas; writes no BENCHMARKS.md.
     #[arg(long, value_delimiter = ',')]

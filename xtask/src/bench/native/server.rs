@@ -1,8 +1,8 @@
 //! A Node HTTP server under load: how many requests it answers while it is recorded.
 //!
-//! Processors of a virtual machine are at times twice as fast as at others. So the servers of all recorders live at the
-//! same time and are loaded in turn, a quarter of a second each, and a figure is compared with that of the unrecorded server in the
-//! same round.
+//! Processors of a virtual machine are at times twice as fast as at others, for parts of a second. So the servers of all
+//! recorders live at the same time and are loaded in turn, briefly, and a figure is compared with that of the unrecorded
+//! server right before or behind.
 
 use std::{
     collections::BTreeMap,
@@ -39,10 +39,10 @@ const CONNECTIONS: usize = 16;
 /// Load before the measurement: code gets compiled.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// Load on one server before the next one's turn, and what of it is measured.
-const TURN: Duration = Duration::from_millis(350);
-const MEASURED: Duration = Duration::from_millis(250);
+const TURN: Duration = Duration::from_millis(250);
+pub(super) const MEASURED: Duration = Duration::from_millis(200);
 /// Measured turns in a second.
-pub(super) const TURNS_A_SECOND: u64 = 4;
+pub(super) const TURNS_A_SECOND: u64 = 5;
 /// The most that is waited for a recorder that lags behind.
 const MOST_CALM: Duration = Duration::from_secs(3);
 /// Seconds of processor time in [`LOOK`] that are nothing.
@@ -54,7 +54,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) struct Row {
     pub(super) recorder: Recorder,
     turns: Vec<Turn>,
-    /// Turns of the server alone in the same rounds.
+    /// For each of them the turn of the server alone that was right before or behind.
     alone: Vec<Turn>,
     /// Peaks of the recorder's own processes together, in bytes.
     recorder_bytes: Vec<u64>,
@@ -65,7 +65,7 @@ pub(super) struct Row {
     pub(super) file: Option<PathBuf>,
 }
 
-/// A quarter of a second of load on one server.
+/// What was measured in a turn.
 #[derive(Clone, Copy)]
 struct Turn {
     requests_per_s: f64,
@@ -146,20 +146,30 @@ fn one_run(tools: &Tools, rows: &mut [Row], rounds: u64) -> Result<()> {
     for server in &mut servers {
         server.load(WARM_UP, Duration::ZERO)?;
     }
+    let mut turn = |at: usize| -> Result<Turn> {
+        let server: &mut Server = &mut servers[at];
+        let turn = server.load(TURN, MEASURED);
+        let turn = turn.with_context(|| format!("the server fails with {}", server.recorder.label()))?;
+        calm(server);
+        Ok(turn)
+    };
+    let recorded = rows.len() - 1;
     for round in 0..rounds as usize {
-        let mut turns = vec![None; servers.len()];
-        for at in 0..servers.len() {
-            // Each is first once, and forwards and backwards: who comes after whom must not matter.
-            let at = (round + at) % servers.len();
-            let at = if round % 2 == 0 { at } else { servers.len() - 1 - at };
-            let recorder = servers[at].recorder;
-            let turn = servers[at].load(TURN, MEASURED);
-            turns[at] = Some(turn.with_context(|| format!("the server fails with {}", recorder.label()))?);
-            calm(&servers[at]);
-        }
-        for (row, turn) in rows.iter_mut().zip(&turns) {
-            row.turns.extend(turn);
-            row.alone.extend(turns[0]);
+        for at in 0..recorded {
+            // Each is first once, forwards and backwards, before the server alone and behind it: who comes after whom must
+            // not matter.
+            let at = (round + at) % recorded;
+            let at = 1 + if round % 2 == 0 { at } else { recorded - 1 - at };
+            let (its, alone) = if (round / 2 + at).is_multiple_of(2) {
+                (turn(at)?, turn(0)?)
+            } else {
+                let alone = turn(0)?;
+                (turn(at)?, alone)
+            };
+            for (row, turn) in [(at, its), (0, alone)] {
+                rows[row].turns.push(turn);
+                rows[row].alone.push(alone);
+            }
         }
     }
     for (server, row) in servers.into_iter().zip(rows) {
