@@ -1,5 +1,7 @@
 //! Stacks that read the same, as one.
 
+use std::cmp::Reverse;
+
 use rustc_hash::FxHashMap;
 use twinheap_trace::{IpId, TraceId};
 
@@ -40,12 +42,22 @@ impl MergedStacks {
 
     /// The `most` that cost most, and how many there are in all. Those that cost nothing by this measure are left out.
     pub fn top(&self, by: Measure, most: usize) -> (Vec<MergedStack>, usize) {
-        let mut top: Vec<MergedStack> =
-            self.0.iter().filter(|stack| by.of(&stack.cost) != 0).copied().collect();
-        top.sort_by_key(|stack| std::cmp::Reverse(by.of(&stack.cost).unsigned_abs()));
+        // The stacks are large beside their places in the list; among equals the first in the list comes first.
+        let cost = |stack: &MergedStack| by.of(&stack.cost).unsigned_abs();
+        let mut top: Vec<(Reverse<u64>, u32)> = self
+            .0
+            .iter()
+            .zip(0..)
+            .filter(|(stack, _)| cost(stack) != 0)
+            .map(|(stack, at)| (Reverse(cost(stack)), at))
+            .collect();
         let all = top.len();
-        top.truncate(most);
-        (top, all)
+        if most < all {
+            top.select_nth_unstable(most);
+            top.truncate(most);
+        }
+        top.sort_unstable();
+        (top.iter().map(|&(_, at)| self.0[at as usize]).collect(), all)
     }
 }
 

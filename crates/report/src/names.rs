@@ -1,5 +1,6 @@
 //! Names out of a dump: whatever they contain, they are shown as text.
 
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use twinheap_snapshot::Wtf8;
 
@@ -12,6 +13,24 @@ pub(crate) fn json(name: &Wtf8) -> Box<RawValue> {
 /// A name of bytes that are WTF-8, as a JSON string.
 pub(crate) fn json_bytes(name: &[u8]) -> Box<RawValue> {
     json(Wtf8::new(name))
+}
+
+/// [`json_bytes`] where there are thousands: it is made when it is written.
+pub(crate) struct NameJson(Box<[u8]>);
+
+impl NameJson {
+    pub(crate) fn new(name: &[u8]) -> Self {
+        NameJson(name.into())
+    }
+}
+
+impl Serialize for NameJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => json_bytes(&self.0).serialize(serializer),
+        }
+    }
 }
 
 /// A name on one line of a terminal, at most `most` characters wide: control characters, which could move the

@@ -43,7 +43,7 @@ use self::cost::{CostJson, ErrorJson, SelectionJson, TotalErrorJson};
 use self::lost::{LostJson, lost_json, lost_text, lost_words};
 use self::words::{callers_words, function_name, site_words, stack_words};
 pub(crate) use self::words::{file_name, frame_words, kind, short_name};
-use crate::names::{clean, json_bytes};
+use crate::names::{NameJson, clean, json_bytes};
 use crate::table::{Align, Table};
 use crate::{SCHEMA_VERSION, Style};
 
@@ -154,9 +154,9 @@ struct StackJson {
 
 #[derive(Serialize)]
 struct FrameJson {
-    function: Option<Box<RawValue>>,
-    module: Option<Box<RawValue>>,
-    file: Option<Box<RawValue>>,
+    function: Option<NameJson>,
+    module: Option<NameJson>,
+    file: Option<NameJson>,
     line: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<u32>,
@@ -230,7 +230,7 @@ fn place_json(heap: &NativeHeap, ip: IpId) -> Vec<FrameJson> {
 }
 
 fn frame_json(frame: &FrameView<'_>) -> FrameJson {
-    let name = |text: &[u8]| (!text.is_empty()).then(|| json_bytes(text));
+    let name = |text: &[u8]| (!text.is_empty()).then(|| NameJson::new(text));
     FrameJson {
         function: name(frame.function),
         module: name(frame.module),
