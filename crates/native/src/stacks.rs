@@ -61,8 +61,8 @@ impl MergedStacks {
     }
 }
 
-/// [`NativeHeap::names`], from the root on: the children of nodes that read the same are put together by their places. No table of all nodes is
-/// looked into, which would have most of what it is asked for in no cache.
+/// [`NativeHeap::names`], from the root on: the children of nodes that read the same are put together by their places.
+/// No table of all nodes is looked into, which would have most of what it is asked for in no cache.
 pub(crate) fn same_names(heap: &NativeHeap) -> Vec<u32> {
     let place_of = same_places(heap);
     let children = Children::of(heap);

@@ -142,6 +142,12 @@ impl RuleCache {
     /// Bits of an address of a process.
     const ADDRESS: u32 = 47;
 
+    /// Whether that can be one: what lies on a stack where a return address should be may be anything.
+    #[inline(always)]
+    fn is_address(pc: u64) -> bool {
+        pc >> Self::ADDRESS == 0
+    }
+
     /// An address's entry, and what stands there above its rule.
     #[inline(always)]
     fn place(pc: u64) -> (usize, u64) {
@@ -160,14 +166,14 @@ impl RuleCache {
     pub(crate) fn get(&self, pc: u64) -> Option<Rule> {
         let (at, key) = Self::place(pc);
         let rule = self.entry(at) ^ key;
-        (rule.wrapping_sub(1) < Rule::NARROW).then_some(Rule(rule))
+        (rule.wrapping_sub(1) < Rule::NARROW && Self::is_address(pc)).then_some(Rule(rule))
     }
 
     /// Zero if the rule for a return address is known, narrow, and has this word.
     #[inline(always)]
     pub(crate) fn differs(&self, pc: u64, word: u64) -> u64 {
         let (at, key) = Self::place(pc);
-        self.entry(at) ^ key ^ word
+        (self.entry(at) ^ key ^ word) | pc >> Self::ADDRESS
     }
 
     /// The rule for a return address, if it is known and none that [`RuleCache::get`] finds.
@@ -185,7 +191,7 @@ impl RuleCache {
         }
         let (at, key) = Self::place(pc);
         if let Some(entry) = self.entries.get_mut(at)
-            && pc >> Self::ADDRESS == 0
+            && Self::is_address(pc)
         {
             *entry = key | rule.0;
         }
@@ -246,6 +252,10 @@ mod tests {
             assert_ne!(cache.differs(pc, rule(pc + 1).word()), 0);
             assert_ne!(cache.differs(pc, wide.word()), 0);
             assert_eq!(cache.get_wide(pc), None);
+            for upper in [1 << 47, 1 << 62, 1 << 63] {
+                assert_eq!(cache.get(pc | upper), None);
+                assert_ne!(cache.differs(pc | upper, rule(pc).word()), 0);
+            }
         }
         let found = (0..1_000_000).map(|_| random()).filter(|&pc| cache.get(pc).is_some());
         assert_eq!(found.filter(|pc| !known.contains(pc)).count(), 0);
