@@ -1,5 +1,6 @@
 //! Files that get their name when they are whole.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,9 +41,7 @@ impl PartFile {
             Ok(_) => fs::canonicalize(target)?,
             Err(_) => target.to_owned(),
         };
-        let mut name = target.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
+        let part = part_of(&target);
         // An interrupt waits for the lock, so it finds either no file or one it knows to be ours.
         let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
         let handle = create_private(&part)?;
@@ -62,6 +61,24 @@ impl PartFile {
         }
     }
 
+    /// Chooses another name, in the same folder; the path that the file will have. `None` for a device, which keeps its own.
+    ///
+    /// # Errors
+    /// Those of renaming what is there so far.
+    pub fn rename(&mut self, name: &OsStr) -> io::Result<Option<PathBuf>> {
+        let Some((part, target)) = &mut self.names else { return Ok(None) };
+        let new_target = target.with_file_name(name);
+        let new_part = part_of(&new_target);
+        // As above: an interrupt finds the one or the other.
+        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+        fs::rename(&*part, &new_part)?;
+        for path in unfinished.iter_mut().filter(|path| *path == part) {
+            path.clone_from(&new_part);
+        }
+        (*part, *target) = (new_part, new_target.clone());
+        Ok(Some(new_target))
+    }
+
     /// Gives the whole file its name.
     ///
     /// # Errors
@@ -75,6 +92,12 @@ impl PartFile {
             None => Ok(()),
         }
     }
+}
+
+fn part_of(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
 }
 
 /// Creates a file for its owner only, in place of one that an earlier run left behind.
@@ -130,6 +153,29 @@ mod tests {
     }
 
     #[test]
+    fn a_name_can_be_changed_on_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name);
+        let (mut file, mut handle) = PartFile::create(&path("table")).unwrap();
+        handle.write_all(b"who").unwrap();
+        assert_eq!(file.rename(OsStr::new("chair")).unwrap(), Some(path("chair")));
+        // The old name is free.
+        let (other, mut other_handle) = PartFile::create(&path("table")).unwrap();
+        other_handle.write_all(b"other").unwrap();
+        handle.write_all(b"le").unwrap();
+        file.finish(&handle).unwrap();
+        assert_eq!(fs::read_to_string(path("chair")).unwrap(), "whole");
+        assert!(!path("chair.part").exists());
+        other.finish(&other_handle).unwrap();
+        assert_eq!(fs::read_to_string(path("table")).unwrap(), "other");
+
+        let (mut unwanted, _handle) = PartFile::create(&path("table")).unwrap();
+        unwanted.rename(OsStr::new("bench")).unwrap();
+        drop(unwanted);
+        assert!(!path("bench.part").exists() && !path("bench").exists());
+    }
+
+    #[test]
     #[cfg(unix)]
     fn a_file_is_for_its_owner_and_a_link_stays_a_link() {
         use std::os::unix::fs::PermissionsExt as _;
@@ -173,7 +219,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("null");
         std::os::unix::fs::symlink("/dev/null", &target).unwrap();
-        let (file, handle) = PartFile::create(&target).unwrap();
+        let (mut file, handle) = PartFile::create(&target).unwrap();
+        assert_eq!(file.rename(OsStr::new("other")).unwrap(), None);
         file.finish(&handle).unwrap();
         assert!(fs::metadata(&target).unwrap().file_type().is_char_device());
         assert!(fs::symlink_metadata(&target).unwrap().is_symlink());

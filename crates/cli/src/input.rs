@@ -233,35 +233,52 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> (usize, Option<io::Error>) 
 }
 
 /// Decompresses on a thread of its own; a few buffers go round between it and `feed`.
-fn read_ahead(reader: Box<dyn Read + Send>, feed: &mut Feed<'_>) -> anyhow::Result<Option<io::Error>> {
+fn read_ahead(mut reader: Box<dyn Read + Send>, feed: &mut Feed<'_>) -> anyhow::Result<Option<io::Error>> {
     type Filled = (Vec<u8>, usize, Option<io::Error>);
     let (full, filled): (SyncSender<Filled>, Receiver<Filled>) = sync_channel(BUFFERS);
     let (empty, emptied): (SyncSender<Vec<u8>>, Receiver<Vec<u8>>) = sync_channel(BUFFERS);
     for _ in 0..BUFFERS {
         empty.send(vec![0; BUFFER])?;
     }
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut reader = reader;
+    let read = std::thread::scope(|scope| {
+        let source = &mut *reader;
+        let ahead = std::thread::Builder::new().spawn_scoped(scope, move || {
             // The channel closes when the consumer fails; then there is no use in going on.
             while let Ok(mut buffer) = emptied.recv() {
-                let (len, error) = fill(&mut reader, &mut buffer);
+                let (len, error) = fill(source, &mut buffer);
                 let is_last = len == 0 || error.is_some();
                 if full.send((buffer, len, error)).is_err() || is_last {
                     break;
                 }
             }
         });
+        ahead.ok()?;
         // Moved in, so that an early return closes it and the thread ends.
         let (filled, empty) = (filled, empty);
         while let Ok((buffer, len, error)) = filled.recv() {
-            feed(&buffer[..len])?;
+            if let Err(error) = feed(&buffer[..len]) {
+                return Some(Err(error));
+            }
             if len == 0 || error.is_some() {
-                return Ok(error);
+                return Some(Ok(error));
             }
             // The thread may have ended at the last bytes.
             let _: Result<(), _> = empty.send(buffer);
         }
-        Ok(None)
-    })
+        Some(Ok(None))
+    });
+    // There may be no more threads.
+    read.unwrap_or_else(|| read_here(&mut *reader, feed))
+}
+
+/// The same without a thread of its own.
+fn read_here(reader: &mut dyn Read, feed: &mut Feed<'_>) -> anyhow::Result<Option<io::Error>> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let (len, error) = fill(reader, &mut buffer);
+        feed(&buffer[..len])?;
+        if len == 0 || error.is_some() {
+            return Ok(error);
+        }
+    }
 }

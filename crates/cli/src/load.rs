@@ -59,12 +59,16 @@ impl Notes {
     }
 }
 
-/// Runs two tasks on two threads.
+/// Runs two tasks on two threads; one after the other if there may be no more threads.
 pub(crate) fn threaded(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
-    std::thread::scope(|scope| {
-        scope.spawn(b);
+    let is_beside = std::thread::scope(|scope| {
+        let beside = std::thread::Builder::new().spawn_scoped(scope, &mut *b);
         a();
+        beside.is_ok()
     });
+    if !is_beside {
+        b();
+    }
 }
 
 /// Whether to use a second thread.

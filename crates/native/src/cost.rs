@@ -2,7 +2,7 @@
 
 use std::ops::{AddAssign, Range};
 use std::panic::resume_unwind;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use twinheap_trace::{InfoIdx, Matching, TraceId};
 
@@ -151,15 +151,19 @@ impl NativeHeap {
     /// In a stretch, blocks count as allocated and freed within it, as in heaptrack's time filter: its peak and its
     /// leaks are growth since its start.
     pub fn costs(&self, ms: Option<&Range<u64>>, suppressions: &Suppressions) -> Costs {
-        // Half the work needs no events, and is done beside.
-        let (counted, suppressed) = thread::scope(|scope| {
-            let beside = scope.spawn(|| {
-                self.names();
-                suppressions.of_nodes(self)
-            });
-            (self.count(self.events_in(ms)), beside.join())
+        // Half the work needs no events, and is done beside; here, if there may be no more threads.
+        let nodes = || {
+            self.names();
+            suppressions.of_nodes(self)
+        };
+        let (counted, beside) = thread::scope(|scope| {
+            let beside = thread::Builder::new().spawn_scoped(scope, nodes);
+            (self.count(self.events_in(ms)), beside.map(ScopedJoinHandle::join))
         });
-        let suppressed = suppressed.unwrap_or_else(|panic| resume_unwind(panic));
+        let suppressed = match beside {
+            Ok(joined) => joined.unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => nodes(),
+        };
         self.costs_of(ms, &counted, suppressions, suppressed)
     }
 

@@ -1,6 +1,7 @@
 //! The recording as the process knows it: whether there is one, and its ring.
 
 mod chunks;
+mod claim;
 mod sample;
 
 use core::cell::UnsafeCell;
@@ -9,10 +10,11 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use twinheap_wire::{
-    CHUNK, DESCRIPTORS_AT, Descriptor, Header, MAGIC, MAX_FRAMES, NODE_OPTIONS, PLAN_AT, RING, VARIABLE,
-    clock, lease, plan::Plan, request, status, trouble,
+    DESCRIPTORS_AT, Descriptor, Header, MAX_FRAMES, NODE_OPTIONS, PLAN_AT, VARIABLE, clock, lease,
+    plan::Plan, request, status, trouble,
 };
 
+use self::claim::claim;
 use crate::real;
 use crate::sys;
 use crate::{embedded, modules, thread, v8};
@@ -258,67 +260,6 @@ fn path(number: u32) -> [u8; PATH] {
 fn open_ring(number: u32) -> Option<sys::Descriptor> {
     let path = path(number);
     sys::open(CStr::from_bytes_until_nul(&path).ok()?, libc::O_RDWR)
-}
-
-/// Takes the first ring that nobody has, if there is one for us: the first is for the program itself, further ones are
-/// for what it becomes by `exec`, and for its children if they are followed. The collector always keeps one ready.
-fn claim() -> bool {
-    let (mut waited, mut number, mut was_us) = (0, 0, false);
-    while number < 100_000 {
-        let ring = open_ring(number).and_then(|file| map(&file));
-        // SAFETY: the header lies at the ring's start; it is zeros or what the collector wrote.
-        let header = ring.map(|ring| unsafe { &*(ring as *const Header) });
-        let ready = header.filter(|header| header.magic.load(Ordering::Acquire) == MAGIC);
-        let (Some(ring), Some(header)) = (ring, ready) else {
-            if let Some(ring) = ring {
-                // SAFETY: our own mapping.
-                unsafe { sys::unmap(ring as *mut u8, RING) };
-            }
-            // Perhaps the collector is just making it.
-            if number == 0 || waited >= 200 {
-                return false;
-            }
-            waited += 1;
-            // It takes a few hundred microseconds, unless the machine is busy.
-            sys::wait(&AtomicU32::new(0), 0, if waited < 10 { 500_000 } else { 5_000_000 });
-            continue;
-        };
-        let process = sys::process();
-        let is_for_us = number == 0 || was_us || header.follow.load(Ordering::Relaxed) != 0;
-        if is_for_us && header.pid.compare_exchange(0, process, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            RING_NUMBER.store(number, Ordering::Relaxed);
-            return open_session(header, process, ring);
-        }
-        let owner = header.pid.load(Ordering::Relaxed);
-        was_us |= owner == process;
-        if owner == 0 {
-            header.bystanders.fetch_add(1, Ordering::Relaxed);
-        }
-        // SAFETY: our own mapping.
-        unsafe { sys::unmap(ring as *mut u8, RING) };
-        if owner == 0 {
-            return false;
-        }
-        number += 1;
-    }
-    false
-}
-
-/// Maps a ring at a multiple of a chunk's size.
-fn map(file: &sys::Descriptor) -> Option<usize> {
-    let reserved = sys::reserve(RING + CHUNK)? as usize;
-    let start = reserved.next_multiple_of(CHUNK);
-    // SAFETY: the parts of the reservation that the ring doesn't need.
-    unsafe {
-        if start > reserved {
-            sys::unmap(reserved as *mut u8, start - reserved);
-        }
-        let end = start + RING;
-        if reserved + RING + CHUNK > end {
-            sys::unmap(end as *mut u8, reserved + RING + CHUNK - end);
-        }
-    }
-    file.map_shared(start, RING).map(|ring| ring as usize)
 }
 
 fn open_session(header: &'static Header, process: u32, ring: usize) -> bool {

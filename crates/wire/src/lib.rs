@@ -16,7 +16,7 @@ pub mod record;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The first word of a ring, "TWHRING" and the layout's version. Written last: a ring without it is not ready.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TWHRING\x02");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TWHRING\x03");
 
 /// The environment variable that names the ring; children of a process that is followed look for theirs beside it.
 pub const VARIABLE: &str = "TWINHEAP_RING";
@@ -46,8 +46,10 @@ pub const FILTER: usize = 32 << 10;
 /// program that frees now and then, where those of the other are missed nearly every time.
 pub const COARSE_FILTER: usize = 2 << 10;
 
+/// Bytes that the [`Header`] has for itself.
+pub const HEADER: usize = 4096;
 /// Offset of the [`Descriptor`]s in the ring.
-pub const DESCRIPTORS_AT: usize = 4096;
+pub const DESCRIPTORS_AT: usize = HEADER;
 /// Offset of the filter, [`FILTER`] counters of 16 bits.
 pub const FILTER_AT: usize = DESCRIPTORS_AT + MAX_CHUNKS * size_of::<Descriptor>();
 /// Offset of the coarser filter, [`COARSE_FILTER`] counters of 16 bits.
@@ -121,10 +123,18 @@ pub struct Header {
     /// Changed and woken by whoever wants the collector to look now, since it waits for it. A futex.
     pub bell: AtomicU32,
 
-    /// Processes that found the ring taken, and are not recorded.
-    pub bystanders: AtomicU32,
     /// Numbers given to threads.
     pub threads: AtomicU32,
+
+    /// In the first ring: how many rings were made so far, the last of which waits for its process. A futex for those
+    /// that wait for the next one.
+    pub rings: AtomicU32,
+    /// In the first ring: nonzero if no more processes are taken in.
+    pub is_closed: AtomicU32,
+    /// In the first ring: processes that were not to be recorded.
+    pub bystanders: AtomicU32,
+    /// In the first ring: processes that should have been recorded, and got no ring.
+    pub missed: AtomicU32,
 
     /// Allocations that were not recorded, for want of room or since a signal came while a chunk was changed.
     pub lost_allocations: AtomicU64,

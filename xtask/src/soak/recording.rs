@@ -186,6 +186,9 @@ impl Soak<'_> {
         self.scene.check_what_is_left(keys)?;
         self.check_collector(figures, collector)?;
         let files_of_children = self.check_children()?;
+        if self.plan.mode == Mode::Follow && files_of_children < spawned {
+            self.scene.harm.push(format!("{spawned} children have {files_of_children} recordings"));
+        }
         let summary = self.summary(&self.file, &[])?;
         let allocations = number(&summary, "allocations")?;
         // Of a sample the file tells an estimate of the whole.

@@ -14,16 +14,17 @@ use twinheap_trace::heaptrace::{EmbeddedAllocator, RefusedHook};
 use twinheap_wire::plan::{MAX_PATH, Plan};
 
 use super::embedded::{allocator_inside, allocator_of};
-use super::known_files::{FileIdentity, KnownFiles};
+use super::known_files::KnownFiles;
 use super::look::mappings;
 use super::places::Module;
+use super::plain_files::PlainFiles;
 use super::plan::{Question, plan};
 use super::ring::Ring;
 use crate::debug_files::DebugFiles;
 
 /// Works out a plan for the module that a process asks about, and writes it where the process reads it; the allocators
 /// that the module has.
-pub(super) fn answer_plan(ring: &Ring, pid: u32, known: &mut KnownFiles) -> Vec<EmbeddedAllocator> {
+pub(super) fn answer_plan(ring: &Ring, pid: u32, plain: &mut PlainFiles) -> Vec<EmbeddedAllocator> {
     let asked = ring.plan();
     let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
     let question = Question {
@@ -47,18 +48,18 @@ pub(super) fn answer_plan(ring: &Ring, pid: u32, known: &mut KnownFiles) -> Vec<
         let file = Path::new(&root).join(path.strip_prefix("/").unwrap_or(&path));
         (mapped, file)
     };
-    let identity = fs::metadata(&file).map(|about| FileIdentity::of(&about));
-    let is_without = identity.as_ref().is_ok_and(|identity| known.is_without_allocator(identity));
+    let about = fs::metadata(&file);
+    let is_without = about.as_ref().is_ok_and(|about| plain.has(about));
     let memory = File::open(format!("/proc/{pid}/mem"));
     let bytes = if is_without { None } else { DebugFiles::default().open(&file) };
     let answer = match (bytes, memory) {
         (Some(bytes), Ok(memory)) => plan((*bytes).as_ref(), &path, &memory, &question),
         _ => super::plan::Answer::default(),
     };
-    if let Ok(identity) = identity
+    if let Ok(about) = about
         && answer.is_without
     {
-        known.note_without_allocator(identity);
+        plain.note(&about);
     }
     for (word, code) in asked.code.iter().zip(answer.code.chunks(8)) {
         let mut bytes = [0; 8];

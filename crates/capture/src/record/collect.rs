@@ -1,40 +1,35 @@
 //! The collector: from a command to its recordings.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::ops::Range;
-use std::os::unix::process::ExitStatusExt;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxHashSet;
 use rustix::process::{Pid, Signal, kill_process};
-use twinheap_symbols::Options as SymbolOptions;
 use twinheap_symbols::v8::Layout;
-use twinheap_trace::heaptrace::{EmbeddedAllocator, End, EndReason, Losses, Meta, Policy, Writer};
-use twinheap_wire::plan::outcome;
-use twinheap_wire::{policy, request, trouble};
+use twinheap_trace::heaptrace::{EndReason, Meta, Policy, Writer};
+use twinheap_wire::policy;
 
-use super::answer::{answer_plan, unhooked};
+use super::active::Active;
 use super::clock::Clock;
 use super::error::RecordError;
 use super::file_name::{before_exec, file_name};
+use super::finish::{Done, Finisher, Over};
 use super::jit::JitCode;
 use super::js::{self, JsFrames};
-use super::kernel::{check_file_limit, hostname, is_running, read_start, resident};
-use super::known_files::KnownFiles;
+use super::kernel::{check_file_limit, hostname, is_running, read_start};
 use super::launch::{self, Folder};
 use super::looks::Looks;
-use super::names::write_symbols;
 use super::options::{JsNames, RecordOptions, RecordProgress, Recorded, Recordings, Wish};
 use super::output::Output;
 use super::pace::Pace;
-use super::process::{Finished, Recording};
-use super::ring::{Ring, Settings};
-use crate::debug_files::{DebugFiles, debuginfod_cache};
+use super::plain_files::PlainFiles;
+use super::process::Recording;
+use super::ring::{Lobby, Ring, Settings};
 use crate::part_file::PartFile;
 
 /// Between two looks at the process's memory.
@@ -43,8 +38,6 @@ const SAMPLE: Duration = Duration::from_millis(20);
 const FLUSH: Duration = Duration::from_secs(2);
 /// How long a program may take until it loads the recorder.
 const LOADING: Duration = Duration::from_secs(2);
-/// After so long nothing is left to settle of what a process has done.
-const SETTLE: Duration = Duration::from_micros(300);
 /// Between two looks whether processes of others still live, and between two calls of the observer.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -87,6 +80,8 @@ pub fn record(
     };
     let in_folder = |error| RecordError::Ring { folder: folder.path().to_owned(), error };
     let spare = Ring::create(&folder.ring(0), settings, layout.as_ref()).map_err(in_folder)?;
+    let lobby = spare.lobby().map_err(in_folder)?;
+    lobby.announce(1);
     let preload = launch::write_preload(&folder).map_err(in_folder)?;
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = launch::start(&mut command, &preload, &folder, asks_v8)
@@ -105,8 +100,10 @@ pub fn record(
         status: None,
         active: Vec::new(),
         done: Vec::new(),
-        known: KnownFiles::new(options.follow),
-        bystanders: 0,
+        taken: FxHashSet::default(),
+        finisher: Finisher::new(options),
+        plain: PlainFiles::default(),
+        lobby,
         first_ring: None,
         is_told: false,
         start: Instant::now(),
@@ -135,73 +132,17 @@ struct Collector<'a> {
     status: Option<ExitStatus>,
     active: Vec<Active>,
     done: Vec<Recorded>,
-    known: KnownFiles,
-    bystanders: u32,
+    /// Paths of recordings that are over.
+    taken: FxHashSet<PathBuf>,
+    finisher: Finisher,
+    plain: PlainFiles,
+    lobby: Lobby,
+    /// The lock on the first ring says that we live, also when its process has become another program: without it the
+    /// next twinheap would take our folder for one that was left behind.
     first_ring: Option<Ring>,
     /// The program was told to end.
     is_told: bool,
     start: Instant,
-}
-
-/// A process that is recorded.
-struct Active {
-    pid: u32,
-    path: PathBuf,
-    part: PartFile,
-    handle: File,
-    recording: Recording<File>,
-    is_child: bool,
-    ring_number: u32,
-    looks: Looks,
-    /// Where our own files are that the process maps.
-    own_folder: String,
-    /// Allocators inside of its modules.
-    allocators: Vec<EmbeddedAllocator>,
-    /// Those of the latest plan.
-    planned: Range<usize>,
-}
-
-impl Active {
-    /// Notes how much memory the process has, and what it is made of if that is due.
-    fn sample(&mut self) {
-        let rss = resident(self.pid);
-        self.recording.sample(rss);
-        if let Some(rss) = rss {
-            self.looks.look_if_due(rss, || self.recording.look(rss, &self.own_folder));
-        }
-    }
-
-    /// Looks at the process's memory, whether it is due or not.
-    fn look(&mut self) {
-        if let Some(rss) = resident(self.pid) {
-            self.recording.look(rss, &self.own_folder);
-        }
-    }
-
-    /// Answers what the process asks.
-    fn answer(&mut self, known: &mut KnownFiles) {
-        if self.recording.ring.plan().outcome.swap(outcome::NONE, Ordering::Acquire) == outcome::LEFT {
-            for allocator in self.allocators.get_mut(self.planned.clone()).into_iter().flatten() {
-                allocator.hooked.clear();
-                allocator.reason.get_or_insert_with(|| {
-                    "the process could not change the module's code in time".to_owned()
-                });
-            }
-        }
-        if self.recording.ring.asked() == request::LOOK {
-            // What the process has done right before it asked.
-            thread::sleep(SETTLE);
-            self.recording.drain(false);
-            self.look();
-            self.recording.ring.answer(request::LOOK);
-        } else if self.recording.ring.asked() == request::PLAN {
-            let found = answer_plan(&self.recording.ring, self.pid, known);
-            self.allocators.retain(|known| found.iter().all(|found| found.module != known.module));
-            self.planned = self.allocators.len()..self.allocators.len() + found.len();
-            self.allocators.extend(found);
-            self.recording.ring.answer(request::PLAN);
-        }
-    }
 }
 
 impl Collector<'_> {
@@ -215,6 +156,9 @@ impl Collector<'_> {
         loop {
             self.rings().for_each(Ring::listen);
             self.adopt()?;
+            while let Some(done) = self.finisher.poll() {
+                self.take(done?);
+            }
             let mut events = 0;
             for active in &mut self.active {
                 events += active.recording.drain(false);
@@ -228,7 +172,7 @@ impl Collector<'_> {
                 sampled = Instant::now();
                 self.active.iter_mut().for_each(Active::sample);
             }
-            self.active.iter_mut().for_each(|active| active.answer(&mut self.known));
+            self.active.iter_mut().for_each(|active| active.answer(&mut self.plain));
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
                 self.folder.empty_waste();
@@ -249,11 +193,11 @@ impl Collector<'_> {
             }
             if self.status.is_some() || is_time {
                 looked = Instant::now();
-                self.finish_ended(watch)?;
+                self.finish_ended();
                 watch(self.progress(false));
             }
             // A program that is still being loaded is waited for.
-            let has_begun = !self.active.is_empty() || !self.done.is_empty();
+            let has_begun = self.processes() > 0;
             let is_over = self.options.duration.is_some_and(|duration| {
                 self.start.elapsed() >= if has_begun { duration } else { duration + LOADING }
             });
@@ -266,13 +210,8 @@ impl Collector<'_> {
                 let reason = if is_over { EndReason::Duration } else { EndReason::Stopped };
                 return self.stop(reason, watch);
             }
-            if self.status.is_some() && self.active.is_empty() {
-                // It may have begun and ended since the last look.
-                self.adopt()?;
-                if !self.active.is_empty() {
-                    continue;
-                }
-                return Ok(self.into_recordings());
+            if self.status.is_some() && self.active.is_empty() && self.close() {
+                return self.into_recordings(watch);
             }
             pace.wait(events, self.rings().map(Ring::bell));
         }
@@ -294,13 +233,14 @@ impl Collector<'_> {
         let Some(ring) = self.spare.take() else { return Ok(()) };
         let ring_number = self.rings - 1;
         let next = self.folder.ring(self.rings);
-        self.rings += 1;
         // For a child process, of which there may be many.
         self.settings.starts_small = self.settings.policy == policy::WAIT;
         self.spare = Some(
             Ring::create(&next, self.settings, self.layout.as_ref())
                 .map_err(|error| RecordError::Ring { folder: self.folder.path().to_owned(), error })?,
         );
+        self.rings += 1;
+        self.lobby.announce(self.rings);
         let pid = ring.header().pid.load(Ordering::Relaxed);
         let is_child = pid != self.child.id();
         let path = file_name(&self.options.output, pid, &hostname(), is_child);
@@ -338,19 +278,31 @@ impl Collector<'_> {
     }
 
     /// Makes room for the recording of what a process became by `exec`: the recording of what it was before gets a name
-    /// of its own, since the name that was asked for is for what it is now.
+    /// of its own, since the name that was asked for is for what it is now. A file of this name that an earlier twinheap
+    /// left is replaced, as the one that was asked for is.
     fn set_aside(&mut self, pid: u32, path: &Path) -> Result<(), RecordError> {
+        let aside = || {
+            let names = (1..).map(|number| before_exec(path, number));
+            names.into_iter().find(|aside| !self.taken.contains(aside)).unwrap_or_default()
+        };
         if let Some(at) = self.active.iter().position(|active| active.pid == pid) {
-            let active = self.active.swap_remove(at);
-            self.finish(active, EndReason::Exec, None)?;
-        }
-        // A file of this name that an earlier recording left is replaced, as the one that was asked for is.
-        let is_ours = |aside: &PathBuf| self.done.iter().any(|recorded| recorded.path == *aside);
-        let aside = (1..).map(|number| before_exec(path, number)).find(|aside| !is_ours(aside));
-        let before = self.done.iter_mut().find(|recorded| recorded.pid == pid && recorded.path == path);
-        if let (Some(before), Some(aside)) = (before, aside) {
+            let aside = aside();
+            let mut active = self.active.swap_remove(at);
+            let renamed = active.part.rename(aside.file_name().unwrap_or_default());
+            let renamed = renamed.map_err(|error| RecordError::Write { path: aside.clone(), error })?;
+            active.path = renamed.unwrap_or(active.path);
+            self.put_away(active, EndReason::Exec, None);
+        } else if self.taken.contains(path) && path.is_file() {
+            // Numbers of processes come again.
+            let aside = aside();
+            while let Some(done) = self.finisher.wait() {
+                self.take(done?);
+            }
             fs::rename(path, &aside).map_err(|error| RecordError::Write { path: aside.clone(), error })?;
-            before.path = aside;
+            if let Some(before) = self.done.iter_mut().find(|recorded| recorded.path == *path) {
+                before.path.clone_from(&aside);
+            }
+            self.taken.insert(aside);
         }
         Ok(())
     }
@@ -388,10 +340,10 @@ impl Collector<'_> {
         }
     }
 
-    /// Finishes the recordings of processes that are gone.
-    fn finish_ended(&mut self, watch: &mut dyn FnMut(RecordProgress)) -> Result<(), RecordError> {
+    /// Puts the recordings of processes away that are gone.
+    fn finish_ended(&mut self) {
         let mut at = 0;
-        while at < self.active.len() {
+        while at < self.active.len() && !self.finisher.is_busy() {
             let active = &self.active[at];
             let has_ended = match active.pid == self.child.id() {
                 true => self.status.is_some(),
@@ -401,16 +353,14 @@ impl Collector<'_> {
                 at += 1;
                 continue;
             }
-            watch(self.progress(true));
             let active = self.active.swap_remove(at);
             let status = self.status.filter(|_| active.pid == self.child.id());
             let reason = match status {
                 Some(status) if status.signal().is_some() => EndReason::Killed,
                 _ => EndReason::Exited,
             };
-            self.finish(active, reason, status)?;
+            self.put_away(active, reason, status);
         }
-        Ok(())
     }
 
     /// Ends all recordings; processes run on.
@@ -419,16 +369,57 @@ impl Collector<'_> {
         reason: EndReason,
         watch: &mut dyn FnMut(RecordProgress),
     ) -> Result<Recordings, RecordError> {
-        watch(self.progress(true));
+        // One that is on its way finds nobody any more.
+        self.close();
+        self.lobby.close();
         for active in &self.active {
             active.recording.ring.header().stop.store(1, Ordering::Relaxed);
         }
         while let Some(mut active) = self.active.pop() {
             active.recording.drain(false);
             active.look();
-            self.finish(active, reason, None)?;
+            self.put_away(active, reason, None);
         }
-        Ok(self.into_recordings())
+        self.into_recordings(watch)
+    }
+
+    /// Has a recording finished that is over.
+    fn put_away(&mut self, mut active: Active, reason: EndReason, status: Option<ExitStatus>) {
+        // What it does next is no part of this recording.
+        active.answer(&mut self.plain);
+        active.recording.close_jit();
+        self.taken.insert(active.path.clone());
+        self.finisher.put(Over { active, reason, status });
+    }
+
+    /// Takes a recording that is finished.
+    fn take(&mut self, done: Done) {
+        let Done { recorded, is_child, reason, ring, ring_number } = done;
+        let is_gone = matches!(reason, EndReason::Exited | EndReason::Killed | EndReason::Exec);
+        if ring_number == 0 {
+            self.first_ring = Some(ring);
+        } else if self.options.follow && is_gone {
+            // Nobody looks for it any more: processes begin with the newest one.
+            let _: std::io::Result<()> = fs::remove_file(self.folder.ring(ring_number));
+        }
+        if let Some(recorded) = recorded {
+            // The program itself comes first.
+            self.done.insert(if is_child { self.done.len() } else { 0 }, recorded);
+        }
+    }
+
+    /// Takes no more processes in; false if one is on its way.
+    fn close(&mut self) -> bool {
+        let Some(spare) = &self.spare else { return true };
+        let is_coming = !spare.close() && {
+            let header = spare.header();
+            header.trouble.load(Ordering::Relaxed) == 0 && is_running(header.pid.load(Ordering::Relaxed))
+        };
+        if !is_coming {
+            self.lobby.close();
+            self.spare = None;
+        }
+        !is_coming
     }
 
     /// Hands SIGTERM on.
@@ -440,115 +431,22 @@ impl Collector<'_> {
         }
     }
 
-    fn into_recordings(self) -> Recordings {
-        let bystanders = self.spare.map_or(0, |ring| ring.header().bystanders.load(Ordering::Relaxed));
-        Recordings { all: self.done, bystanders: bystanders + self.bystanders }
+    fn into_recordings(mut self, watch: &mut dyn FnMut(RecordProgress)) -> Result<Recordings, RecordError> {
+        watch(self.progress(true));
+        while let Some(done) = self.finisher.wait() {
+            self.take(done?);
+        }
+        Ok(Recordings { all: self.done, bystanders: self.lobby.bystanders(), missed: self.lobby.missed() })
     }
 
-    fn finish(
-        &mut self,
-        mut active: Active,
-        reason: EndReason,
-        status: Option<ExitStatus>,
-    ) -> Result<(), RecordError> {
-        while active.recording.drain(true) > 0 {}
-        active.answer(&mut self.known);
-        active.recording.sample(None);
-        let path = active.path;
-        let failed = |error| RecordError::Write { path: path.clone(), error };
-        let Finished { mut writer, places, jit, js, live, lost, unmatched, ring, allocations } =
-            active.recording.finish();
-        let header = ring.header();
-        self.bystanders += header.bystanders.load(Ordering::Relaxed);
-        match header.trouble.load(Ordering::Relaxed) {
-            0 => {}
-            what if allocations == 0 => {
-                active.part.keep_part(false);
-                let reason = trouble_text(what);
-                return Err(RecordError::NotRecorded { program: path.display().to_string(), reason });
-            }
-            _ => {}
-        }
-        let options = SymbolOptions {
-            sysroot: self.options.sysroot.clone(),
-            debug_paths: self.options.debug_paths.clone(),
-            debuginfod_cache: debuginfod_cache(),
-        };
-        let files = DebugFiles::with_servers();
-        let known = &mut self.known;
-        let (named, mut problems) = write_symbols(&places, &jit, &js, &files, options, known, &mut writer);
-        let (fetched, failures) = files.fetched();
-        problems.splice(0..0, failures);
-        writer.live(live);
-        let not_by_exit = || Err("it did not end by exit or by the end of main".to_owned());
-        let lost = lost.or_else(|| self.options.leak_check.then(not_by_exit));
-        let leak_check_failed = match lost {
-            Some(Ok(lost)) => {
-                writer.lost(lost);
-                None
-            }
-            Some(Err(reason)) => Some(reason),
-            None => None,
-        };
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let losses = Losses {
-            dropped_allocations: count(&header.lost_allocations),
-            dropped_bytes: count(&header.lost_bytes),
-            dropped_frees: count(&header.lost_frees),
-            waits: count(&header.waits),
-            waited_ns: count(&header.waited),
-            // Where blocks are sampled, all that tells a free from one that matters is the filter, which may be wrong.
-            unmatched_frees: if self.options.sample.is_some() { 0 } else { unmatched },
-            ..Losses::default()
-        };
-        let mut allocators = active.allocators;
-        let hooked: Vec<u64> = ring.plan().known.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-        allocators.extend(unhooked(&places.modules, &allocators, &hooked, &mut self.known));
-        let end = End {
-            reason,
-            allocators: allocators.clone(),
-            exit_status: status.and_then(|status| status.code()),
-            signal: status.and_then(|status| status.signal()),
-            losses,
-            leak_check_failed: leak_check_failed.clone(),
-            ..End::default()
-        };
-        let mut file = writer.finish(&end).map_err(failed)?;
-        file.flush().map_err(failed)?;
-        let bytes = file.metadata().map_or(0, |about| about.len());
-        active.part.finish(&active.handle).map_err(failed)?;
-        if let Some(map) = jit.path() {
-            // V8 made it for us; nobody else asked for it.
-            let _ = fs::remove_file(map);
-        }
-        ring.retire(reason == EndReason::Exited || reason == EndReason::Killed);
-        // The lock on the first ring says that we live, also when its process has become another program: without it
-        // the next twinheap would take our folder for one that was left behind.
-        if active.ring_number == 0 {
-            self.first_ring = Some(ring);
-        }
-        let recorded = Recorded {
-            pid: active.pid,
-            path,
-            bytes,
-            allocations,
-            losses,
-            leak_check_failed,
-            named,
-            fetched,
-            problems,
-            status,
-            allocators,
-        };
-        // The program itself comes first.
-        let at = if active.is_child { self.done.len() } else { 0 };
-        self.done.insert(at, recorded);
-        Ok(())
+    /// Processes that are or were recorded.
+    fn processes(&self) -> usize {
+        self.active.len() + self.finisher.waiting + self.done.len()
     }
 
     fn progress(&self, is_naming: bool) -> RecordProgress {
         let mut progress = RecordProgress {
-            processes: self.active.len() + self.done.len(),
+            processes: self.processes(),
             elapsed: self.start.elapsed(),
             is_naming,
             ..RecordProgress::default()
@@ -568,14 +466,6 @@ fn asks_for_log(command: &[OsString]) -> bool {
     let words = command.iter().map(|word| word.to_string_lossy().into_owned());
     let asks = |word: &str| ["--prof", "--log", "--trace-"].iter().any(|start| word.starts_with(start));
     words.chain(options.to_string_lossy().split(' ').map(str::to_owned)).any(|word| asks(&word))
-}
-
-fn trouble_text(what: u32) -> &'static str {
-    match what {
-        trouble::NO_WIPE_ON_FORK => "the kernel is older than 4.14",
-        trouble::NO_MEMORY => "there was no memory for the recorder in it",
-        _ => "it has no malloc that twinheap knows",
-    }
 }
 
 #[cfg(test)]

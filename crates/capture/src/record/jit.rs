@@ -12,7 +12,8 @@ const PIECE: usize = 256 << 10;
 /// The map of one process. Without a file there is no code in it.
 #[derive(Default)]
 pub(super) struct JitCode {
-    path: PathBuf,
+    /// `None` once it is read to its end, or if there is none.
+    path: Option<PathBuf>,
     file: Option<File>,
     /// Room for a piece, kept since most looks find nothing.
     piece: Vec<u8>,
@@ -22,14 +23,14 @@ pub(super) struct JitCode {
 impl JitCode {
     /// The map that V8 writes for a process, once it exists.
     pub(super) fn of_process(pid: u32) -> JitCode {
-        let path = PathBuf::from(format!("/tmp/perf-{pid}.map"));
+        let path = Some(PathBuf::from(format!("/tmp/perf-{pid}.map")));
         JitCode { path, file: None, piece: Vec::new(), map: JitMap::new() }
     }
 
     /// Reads what was added.
     pub(super) fn update(&mut self) {
         if self.file.is_none() {
-            self.file = File::open(&self.path).ok();
+            self.file = self.path.as_ref().and_then(|path| File::open(path).ok());
         }
         let Some(file) = &mut self.file else { return };
         self.piece.resize(PIECE, 0);
@@ -43,8 +44,13 @@ impl JitCode {
         self.map.lookup(address).map(|EntryNo(number)| number)
     }
 
-    /// The file, to delete it.
-    pub(super) fn path(&self) -> Option<&std::path::Path> {
-        self.file.is_some().then_some(&self.path)
+    /// Reads the rest and deletes the file: V8 made it for us, and nobody else asked for it. Another program in the same
+    /// process makes another one of the same name.
+    pub(super) fn close(&mut self) {
+        self.update();
+        if let (Some(path), Some(_)) = (self.path.take(), self.file.take()) {
+            // Whoever deleted it before us is welcome.
+            let _: std::io::Result<()> = std::fs::remove_file(path);
+        }
     }
 }

@@ -40,11 +40,16 @@ pub(super) fn resident(pid: u32) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process is there and no zombie. One whose first thread has ended looks like a zombie, but has others.
 pub(super) fn is_running(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+    match fields.next() {
+        None | Some("X") => false,
+        // The 20th field is the number of threads, the state the 3rd.
+        Some("Z") => fields.nth(16).and_then(|threads| threads.parse::<u64>().ok()) > Some(1),
+        Some(_) => true,
+    }
 }
 
 #[cfg(test)]

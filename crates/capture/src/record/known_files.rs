@@ -1,11 +1,9 @@
 //! What is known of files from the recordings before: a server that is followed starts the same programs again and
-//! again, and while one recording gets its names, the other processes wait.
+//! again, and the next recordings wait while one gets its names.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 use std::rc::Rc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use twinheap_symbols::Resolved;
 
 use super::answer::Inside;
@@ -26,29 +24,6 @@ pub(super) struct KnownFiles {
     facts: Vec<Facts>,
     /// Names of all files.
     names: usize,
-    /// Files that have no function of an allocator.
-    without: FxHashSet<FileIdentity>,
-}
-
-/// What tells a file from others, and from itself after a change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FileIdentity {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    /// Of its content and of its entry, in seconds and nanoseconds.
-    changed: [i64; 4],
-}
-
-impl FileIdentity {
-    pub(super) fn of(about: &Metadata) -> FileIdentity {
-        FileIdentity {
-            device: about.dev(),
-            inode: about.ino(),
-            bytes: about.size(),
-            changed: [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()],
-        }
-    }
 }
 
 /// A file, by its number among those that are known.
@@ -72,21 +47,7 @@ impl KnownFiles {
             numbers: FxHashMap::default(),
             facts: Vec::new(),
             names: 0,
-            without: FxHashSet::default(),
         }
-    }
-
-    /// Whether it was noted that a file has no function of an allocator.
-    pub(super) fn is_without_allocator(&self, file: &FileIdentity) -> bool {
-        self.without.contains(file)
-    }
-
-    /// Notes it. A plan takes tens of milliseconds for an executable as large as Node's, and its process waits for it.
-    pub(super) fn note_without_allocator(&mut self, file: FileIdentity) {
-        if self.without.len() >= MOST_FILES {
-            self.without.clear();
-        }
-        self.without.insert(file);
     }
 
     /// The file of a module; `None` if it can't be told from others.
@@ -197,17 +158,6 @@ mod tests {
             files.number(&module(&format!("/tmp/{number}"), &[1]));
             assert!(files.facts.len() <= MOST_FILES);
         }
-    }
-
-    #[test]
-    fn a_changed_file_is_looked_at_again() {
-        let path = tempfile::NamedTempFile::new().unwrap();
-        let identity = || FileIdentity::of(&std::fs::metadata(path.path()).unwrap());
-        let mut files = KnownFiles::new(true);
-        files.note_without_allocator(identity());
-        assert!(files.is_without_allocator(&identity()));
-        std::fs::write(path.path(), "more").unwrap();
-        assert!(!files.is_without_allocator(&identity()));
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct Recordings {
     pub all: Vec<Recorded>,
     /// Child processes that were not recorded, since they were not to be followed.
     pub bystanders: u32,
+    /// Child processes that were to be recorded, and could not be: twinheap was too busy, with
+    /// [`drop`](RecordOptions::drop), or there was no room for it in them.
+    pub missed: u32,
 }
 
 /// A finished recording.

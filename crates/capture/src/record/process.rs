@@ -242,8 +242,12 @@ impl<W: Write> Recording<W> {
         Ok(lost.iter().map(|lost| (lost.address, (known[&lost.address], lost.is_indirect))).collect())
     }
 
-    pub(super) fn finish(mut self) -> Finished<W> {
-        self.sorter.jit.update();
+    /// See [`JitCode::close`].
+    pub(super) fn close_jit(&mut self) {
+        self.sorter.jit.close();
+    }
+
+    pub(super) fn finish(self) -> Finished<W> {
         let Sorter { mut output, mut blocks, places, jit, js, .. } = self.sorter;
         output.finish(&mut blocks);
         let lost = self.leaks.map(|lost| {

@@ -13,8 +13,8 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fcntl_lock};
 use rustix::thread::futex;
 use twinheap_symbols::v8::Layout;
 use twinheap_wire::{
-    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, Header, MAGIC, MAX_CHUNKS, PLAN_AT, RING, filter_counters,
-    leak_check, plan::Plan, request,
+    CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, HEADER, Header, MAGIC, MAX_CHUNKS, PLAN_AT, RING,
+    filter_counters, leak_check, plan::Plan, request,
 };
 
 /// Chunks that have memory ahead of those in use: 12 MiB, more than comes together between two looks.
@@ -81,6 +81,18 @@ impl Ring {
     pub(super) fn header(&self) -> &Header {
         // SAFETY: the mapping begins with a header, aligned to a page; all its fields are atomic.
         unsafe { &*self.map.as_ptr().cast::<Header>() }
+    }
+
+    /// What processes learn of the other rings, if this is the first one.
+    pub(super) fn lobby(&self) -> io::Result<Lobby> {
+        // No other descriptor of the file: to close it would give up the lock.
+        Ok(Lobby { map: MmapOptions::new().len(HEADER).map_raw(&self.file)? })
+    }
+
+    /// Takes the ring from those that may come; false if somebody has it.
+    pub(super) fn close(&self) -> bool {
+        let pid = &self.header().pid;
+        pid.compare_exchange(0, u32::MAX, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// The process has recorded something here, or will.
@@ -218,8 +230,8 @@ impl Ring {
 }
 
 impl Ring {
-    /// Gives the memory back. The file and its header stay, since processes look through rings in order of their
-    /// numbers. A process that goes on under the same number, after an `exec`, finds that the ring was its own.
+    /// Gives the memory back. The file and its header stay, since processes that are not followed look through rings in
+    /// order of their numbers. A process that goes on under the same number, after an `exec`, finds that the ring was its own.
     pub(super) fn retire(&self, has_ended: bool) {
         let header = self.header();
         header.stop.store(1, Ordering::Relaxed);
@@ -233,6 +245,43 @@ impl Ring {
             CHUNKS_AT as u64,
             (RING - CHUNKS_AT) as u64,
         );
+    }
+}
+
+/// The first ring's header, where processes learn of the other rings: it is needed for longer than that ring.
+pub(super) struct Lobby {
+    map: MmapRaw,
+}
+
+impl Lobby {
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping is a header; all its fields are atomic.
+        unsafe { &*self.map.as_ptr().cast::<Header>() }
+    }
+
+    /// So many rings were made; the last one waits for a process, and perhaps a process for it.
+    pub(super) fn announce(&self, rings: u32) {
+        let word = &self.header().rings;
+        word.store(rings, Ordering::Release);
+        // Nobody to wake is no error.
+        let _ = futex::wake(word, futex::Flags::empty(), u32::MAX >> 1);
+    }
+
+    /// No more processes are taken in.
+    pub(super) fn close(&self) {
+        let header = self.header();
+        header.is_closed.store(1, Ordering::Release);
+        let _ = futex::wake(&header.rings, futex::Flags::empty(), u32::MAX >> 1);
+    }
+
+    /// Processes that were not to be recorded.
+    pub(super) fn bystanders(&self) -> u32 {
+        self.header().bystanders.load(Ordering::Relaxed)
+    }
+
+    /// Processes that should have been recorded, and got no ring.
+    pub(super) fn missed(&self) -> u32 {
+        self.header().missed.load(Ordering::Relaxed)
     }
 }
 

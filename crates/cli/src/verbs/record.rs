@@ -82,6 +82,12 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
         let words = if count == 1 { "1 child process was" } else { &format!("{count} child processes were") };
         output.note(&format!("{words} not recorded; --follow records children too"));
     }
+    if recordings.missed > 0 {
+        let count = recordings.missed;
+        let words = if count == 1 { "1 child process is" } else { &format!("{count} child processes are") };
+        let why = "twinheap was too busy to take them in, or they had no room for it";
+        output.warning(&format!("{words} missing: {why}"));
+    }
     Ok(exit_code(recordings.all.first().and_then(|recording| recording.status)))
 }
 

@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::lab::{Lab, Summary, costs, run, signal, skip, wait_until};
 
@@ -174,6 +176,51 @@ fn an_interrupt_from_the_terminal_goes_to_both() {
     assert_eq!(waiting.wait().code(), Some(130), "{}", waiting.stderr());
     assert!(waiting.stderr().contains("ended with signal: 2 (SIGINT)"), "{}", waiting.stderr());
     assert_eq!(Summary::of(&waiting.file()).by("before_the_end"), costs(BEFORE, 10 * BEFORE));
+}
+
+/// Starts a child and says when it is over.
+const CHILD: [&str; 3] = ["bash", "-c", "echo ready; read; env true; echo done"];
+
+/// A server's children are started whenever twinheap happens to be busy: none of them is left out for that.
+#[test]
+fn a_child_waits_until_twinheap_has_time() {
+    let mut waiting = Waiting::start_by(&CHILD, &["--follow"]);
+    let pid = waiting.twinheap.id();
+    signal(pid, "-STOP");
+    writeln!(waiting.stdin).unwrap();
+    // Long enough for whoever would lose patience.
+    thread::sleep(Duration::from_millis(1500));
+    signal(pid, "-CONT");
+    waiting.check_says("done\n");
+    assert_eq!(waiting.wait().code(), Some(0));
+    assert!(!waiting.stderr().contains("warning: "), "{}", waiting.stderr());
+    // The shell, the copy of it, what that became and what that became.
+    assert_eq!(waiting.lab.recordings().len(), 4, "{}", waiting.stderr());
+}
+
+#[test]
+fn a_child_that_does_not_wait_is_told_of() {
+    let mut waiting = Waiting::start_by(&CHILD, &["--follow", "--drop"]);
+    let pid = waiting.twinheap.id();
+    signal(pid, "-STOP");
+    writeln!(waiting.stdin).unwrap();
+    waiting.check_says("done\n");
+    signal(pid, "-CONT");
+    assert_eq!(waiting.wait().code(), Some(0));
+    // The copy of the shell found a place, what it became didn't.
+    assert!(waiting.stderr().contains("1 child process is missing: "), "{}", waiting.stderr());
+    assert_eq!(waiting.lab.recordings().len(), 2, "{}", waiting.stderr());
+}
+
+/// A process whose first thread has ended looks like one that is gone.
+#[test]
+fn a_child_lives_as_long_as_any_of_its_threads() {
+    let lab = Lab::new();
+    let program = lab.build("ends.c", &[]);
+    let command = ["sh", "-c", "\"$0\" leader; true", program.to_str().unwrap()];
+    lab.record(&["--follow"], &command);
+    let sum = |name: &String| Summary::of(&lab.path(name)).by("without_the_leader").allocations;
+    assert_eq!(lab.recordings().iter().map(sum).sum::<u64>(), BEFORE);
 }
 
 #[test]

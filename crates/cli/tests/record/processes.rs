@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::lab::{Costs, Lab, Summary, costs};
+use crate::lab::{Costs, Lab, Summary, costs, run};
 
 const NONE: Costs = costs_of_nothing();
 
@@ -131,4 +131,34 @@ fn an_environment_is_given_back_as_it_was() {
     let ran = crate::lab::run(&mut recorder);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(ran.stdout, format!("LD_PRELOAD={other}\nNODE_OPTIONS=--no-warnings\n"));
+}
+
+/// A link to a device is no file that could get another name.
+#[test]
+fn what_a_program_becomes_leaves_a_device_alone() {
+    let lab = Lab::new();
+    let link = lab.path("a.heaptrace");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let ran = run(&mut lab.recorder(&[], &link, &["env", "true"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(fs::read_link(&link).unwrap(), std::path::Path::new("/dev/null"));
+    assert_eq!(lab.recordings(), ["a.heaptrace"]);
+}
+
+/// A server may start hundreds of thousands of children.
+#[test]
+fn a_child_that_is_gone_leaves_no_shared_memory() {
+    let lab = Lab::new();
+    let script = r#"
+        for i in {1..20}; do /bin/true; done
+        for i in {1..100}; do
+            set -- "${TWINHEAP_RING%/*}"/ring.[0-9]*
+            [ $# -lt 12 ] && exit 0
+            sleep 0.1
+        done
+        echo "$# rings are left"
+        exit 7"#;
+    let (ran, _) = lab.record(&["--follow"], &["bash", "-c", script]);
+    assert_eq!(ran.stdout, "");
+    assert!(lab.recordings().len() > 40, "{:?}", lab.recordings());
 }
