@@ -446,7 +446,8 @@ pub(crate) struct RecordArgs {
     /// Only count blocks that live for less than this, such as 100ms
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) min_lifetime: Option<Duration>,
-    /// Leave events out, and count them, when the file can't be written fast enough; otherwise the program waits
+    /// Leave events and child processes out, and count them, when twinheap or the disk is too slow for them; otherwise
+    /// the program waits
     #[arg(long)]
     pub(crate) drop: bool,
     /// Record child processes too, each into a file of its own

@@ -410,16 +410,12 @@ impl Collector<'_> {
 
     /// Takes no more processes in; false if one is on its way.
     fn close(&mut self) -> bool {
-        let Some(spare) = &self.spare else { return true };
-        let is_coming = !spare.close() && {
-            let header = spare.header();
-            header.trouble.load(Ordering::Relaxed) == 0 && is_running(header.pid.load(Ordering::Relaxed))
-        };
-        if !is_coming {
+        let is_closed = self.spare.as_ref().is_none_or(|ring| ring.close(is_running));
+        if is_closed {
             self.lobby.close();
             self.spare = None;
         }
-        !is_coming
+        is_closed
     }
 
     /// Hands SIGTERM on.

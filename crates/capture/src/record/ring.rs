@@ -14,7 +14,7 @@ use rustix::thread::futex;
 use twinheap_symbols::v8::Layout;
 use twinheap_wire::{
     CHUNK, CHUNKS_AT, DESCRIPTORS_AT, Descriptor, HEADER, Header, MAGIC, MAX_CHUNKS, PLAN_AT, RING,
-    filter_counters, leak_check, plan::Plan, request,
+    filter_counters, leak_check, plan::Plan, request, status,
 };
 
 /// Chunks that have memory ahead of those in use: 12 MiB, more than comes together between two looks.
@@ -89,10 +89,15 @@ impl Ring {
         Ok(Lobby { map: MmapOptions::new().len(HEADER).map_raw(&self.file)? })
     }
 
-    /// Takes the ring from those that may come; false if somebody has it.
-    pub(super) fn close(&self) -> bool {
-        let pid = &self.header().pid;
-        pid.compare_exchange(0, u32::MAX, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    /// Takes the ring from those that may come; false if a process has it and recorded something, or will.
+    pub(super) fn close(&self, is_running: impl Fn(u32) -> bool) -> bool {
+        let header = self.header();
+        match header.pid.compare_exchange(0, u32::MAX, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            // It may have begun and ended since we looked.
+            Err(_) if header.status.load(Ordering::Acquire) != status::NEW => false,
+            Err(pid) => header.trouble.load(Ordering::Relaxed) != 0 || !is_running(pid),
+        }
     }
 
     /// The process has recorded something here, or will.
@@ -369,5 +374,43 @@ impl Chunk<'_> {
                 unsafe { AtomicU64::from_ptr(words.as_ptr().add(at)) }.store(0, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_is_closed_only_if_nobody_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            policy: twinheap_wire::policy::WAIT,
+            follow: true,
+            names: false,
+            frames: 64,
+            sample: 0,
+            leak_check: false,
+            starts_small: true,
+        };
+        let check = |pid, status, trouble, is_running, expected| {
+            let path = folder.path().join("ring");
+            let ring = Ring::create(&path, settings, None).unwrap();
+            let header = ring.header();
+            header.pid.store(pid, Ordering::Relaxed);
+            header.status.store(status, Ordering::Relaxed);
+            header.trouble.store(trouble, Ordering::Relaxed);
+            let case = (pid, status, trouble, is_running);
+            assert_eq!(ring.close(|asked| asked == pid && is_running), expected, "{case:?}");
+            assert!(ring.is_claimed(), "{case:?}");
+            std::fs::remove_file(path).unwrap();
+        };
+        check(0, status::NEW, 0, false, true);
+        check(7, status::NEW, 0, true, false);
+        check(7, status::NEW, 0, false, true);
+        check(7, status::NEW, twinheap_wire::trouble::NO_MEMORY, true, true);
+        // It was so fast that it is gone.
+        check(7, status::RECORDING, 0, false, false);
+        check(7, status::STOPPED, 0, false, false);
     }
 }
