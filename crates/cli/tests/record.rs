@@ -18,6 +18,8 @@ mod files;
 mod frames;
 #[path = "record/javascript.rs"]
 mod javascript;
+#[path = "record/kernels.rs"]
+mod kernels;
 #[path = "record/lab.rs"]
 mod lab;
 #[path = "record/lost.rs"]

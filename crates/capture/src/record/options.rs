@@ -83,8 +83,8 @@ pub struct Recordings {
     pub all: Vec<Recorded>,
     /// Child processes that were not recorded, since they were not to be followed.
     pub bystanders: u32,
-    /// Child processes that were to be recorded, and could not be: twinheap was too busy, with
-    /// [`drop`](RecordOptions::drop), or there was no room for it in them.
+    /// Processes that were to be recorded, and could not be: twinheap was too busy, with
+    /// [`drop`](RecordOptions::drop), or their address space had no room for the recorder.
     pub missed: u32,
 }
 

@@ -84,8 +84,8 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
     }
     if recordings.missed > 0 {
         let count = recordings.missed;
-        let words = if count == 1 { "1 child process is" } else { &format!("{count} child processes are") };
-        let why = "twinheap was too busy to take them in, or they had no room for it";
+        let words = if count == 1 { "1 process is" } else { &format!("{count} processes are") };
+        let why = "twinheap was too busy to take it in, or its address space has no room for the recorder";
         output.warning(&format!("{words} missing: {why}"));
     }
     Ok(exit_code(recordings.all.first().and_then(|recording| recording.status)))

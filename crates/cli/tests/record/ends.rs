@@ -208,8 +208,20 @@ fn a_child_that_does_not_wait_is_told_of() {
     signal(pid, "-CONT");
     assert_eq!(waiting.wait().code(), Some(0));
     // The copy of the shell found a place, what it became didn't.
-    assert!(waiting.stderr().contains("1 child process is missing: "), "{}", waiting.stderr());
+    assert!(waiting.stderr().contains("1 process is missing: "), "{}", waiting.stderr());
     assert_eq!(waiting.lab.recordings().len(), 2, "{}", waiting.stderr());
+}
+
+#[test]
+fn a_process_without_room_is_told_of() {
+    let lab = Lab::new();
+    let script = "ulimit -v 200000; env true; exit 5";
+    let ran = run(&mut lab.recorder(&["--follow"], &lab.path("a.heaptrace"), &["bash", "-c", script]));
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    // The shell's copy has not even room to say so; what it becomes has.
+    assert!(ran.stderr.contains("1 process is missing: "), "{}", ran.stderr);
+    assert_eq!(lab.recordings(), ["a.heaptrace"]);
+    Summary::of(&lab.path("a.heaptrace"));
 }
 
 /// A process whose first thread has ended looks like one that is gone.
