@@ -174,7 +174,7 @@ fn server(text: &mut String, rows: &[server::Row], args: &NativeArgs) {
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         args.seconds * server::TURNS_A_SECOND,
         server::MEASURED.as_millis(),
-        args.runs
+        args.sets
     );
     for row in rows {
         let is_alone = row.recorder == Recorder::Nobody;

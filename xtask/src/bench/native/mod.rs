@@ -32,8 +32,12 @@ pub(crate) struct NativeArgs {
     /// Calls of malloc of each thread; there are as many of free.
     #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
     pairs: u64,
-    /// Seconds of load on each recorded server for each run, in turns.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Sets of servers, one after the other. Of two processes of one program one may be faster by a tenth for good, by
+    /// how V8 happened to compile it: few sets tell of those processes, and not of the recorder.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    sets: u32,
+    /// Seconds of load on each recorded server of a set, in turns.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Only these parts, separated by commas; writes no BENCHMARKS.md.
     #[arg(long, value_delimiter = ',')]

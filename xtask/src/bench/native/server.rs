@@ -38,6 +38,8 @@ pub(super) const RECORDERS: [Recorder; 5] = [
 const CONNECTIONS: usize = 16;
 /// Load before the measurement: code gets compiled.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// Load on the last servers behind their turns: their recordings are read, and those of seconds are no server's.
+const MORE: Duration = Duration::from_secs(10);
 /// Load on one server before the next one's turn, and what of it is measured.
 const TURN: Duration = Duration::from_millis(250);
 pub(super) const MEASURED: Duration = Duration::from_millis(200);
@@ -121,9 +123,9 @@ pub(super) fn measure(tools: &Tools, args: &NativeArgs) -> Result<Vec<Row>> {
         requests: 0,
         file: None,
     }));
-    // Of two processes of one program one may be faster for good, by where things happen to lie.
-    for _ in 0..args.runs {
-        one_run(tools, &mut rows, args.seconds * TURNS_A_SECOND)?;
+    for set in 1..=args.sets {
+        let more = if set == args.sets { MORE } else { Duration::ZERO };
+        one_set(tools, &mut rows, args.seconds * TURNS_A_SECOND, more)?;
         for row in &rows {
             println!(
                 "  server {:<24} {:>8.0} requests/s {:>6.1} %, {:>7.1} µs of processor time each {:>5.2} x, recorder {:.0} MB",
@@ -139,8 +141,8 @@ pub(super) fn measure(tools: &Tools, args: &NativeArgs) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// New servers, each loaded for so many turns.
-fn one_run(tools: &Tools, rows: &mut [Row], rounds: u64) -> Result<()> {
+/// New servers, each loaded for so many turns, and `more` behind them that is not measured.
+fn one_set(tools: &Tools, rows: &mut [Row], rounds: u64, more: Duration) -> Result<()> {
     let servers: Result<Vec<Server>> = rows.iter().map(|row| Server::start(tools, row.recorder)).collect();
     let mut servers = servers?;
     for server in &mut servers {
@@ -172,7 +174,10 @@ fn one_run(tools: &Tools, rows: &mut [Row], rounds: u64) -> Result<()> {
             }
         }
     }
-    for (server, row) in servers.into_iter().zip(rows) {
+    for (mut server, row) in servers.into_iter().zip(rows) {
+        if !more.is_zero() {
+            server.load(more, Duration::ZERO)?;
+        }
         server.end(tools, row)?;
     }
     Ok(())
