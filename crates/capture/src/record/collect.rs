@@ -289,8 +289,14 @@ impl Collector<'_> {
             let aside = aside();
             let mut active = self.active.swap_remove(at);
             let renamed = active.part.rename(aside.file_name().unwrap_or_default());
-            let renamed = renamed.map_err(|error| RecordError::Write { path: aside.clone(), error })?;
-            active.path = renamed.unwrap_or(active.path);
+            let failed = |error| RecordError::Write { path: aside.clone(), error };
+            let renamed = renamed.map_err(failed)?;
+            active.path = match renamed {
+                // As the user calls the folder, unless the name was a link into another one.
+                Some(renamed) if folder_of(&renamed) == folder_of(&aside) => aside,
+                Some(renamed) => renamed,
+                None => active.path,
+            };
             self.put_away(active, EndReason::Exec, None);
         } else if self.taken.contains(path) && path.is_file() {
             // Numbers of processes come again.
@@ -454,6 +460,12 @@ impl Collector<'_> {
         }
         progress
     }
+}
+
+/// The folder of a file that is there, or could be.
+fn folder_of(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()
 }
 
 /// Whether the user wants a log of V8's: `--prof`, `--log-gc` and the like.

@@ -55,11 +55,16 @@ pub enum RecordError {
     },
 }
 
+/// What to do when there is no room for another process or thread.
+pub const TOO_MANY: &str =
+    "there are too many processes or threads: see `ulimit -u`, and the container's limit";
+
 impl RecordError {
     /// What the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             RecordError::Unsupported => "record on such a machine, and look at the file here",
+            RecordError::Start { error, .. } if error.kind() == io::ErrorKind::WouldBlock => TOO_MANY,
             RecordError::Start { .. } => "check the command behind `--`; it is looked for in PATH",
             RecordError::Ring { .. } => {
                 "free space in /dev/shm or /tmp, or set TMPDIR to a folder that has some"

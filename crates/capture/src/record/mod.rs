@@ -36,6 +36,6 @@ mod ring;
 mod stream;
 
 pub use collect::record;
-pub use error::RecordError;
+pub use error::{RecordError, TOO_MANY};
 pub use names::Named;
 pub use options::{JsNames, RecordOptions, RecordProgress, Recorded, Recordings, Wish};

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use twinheap_capture::record::{JsNames, RecordOptions, RecordProgress, Recorded, Wish, record};
+use twinheap_capture::record::{JsNames, RecordOptions, RecordProgress, Recorded, TOO_MANY, Wish, record};
 
 use crate::args::{Global, JsNamesArg, RecordArgs};
 use crate::failure::{Failure, check_target};
@@ -22,6 +22,8 @@ const PATIENCE: u64 = 10;
 const FAILED: u8 = 1;
 /// Modules without names that are told of.
 const PROBLEMS: usize = 3;
+/// Processes that are told of one by one, if there is nothing wrong with the others.
+const PROCESSES: usize = 8;
 
 pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow::Result<u8> {
     if let Some((option, why, hint)) = args.heaptrack.given() {
@@ -56,7 +58,8 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
     let progress = Progress::new(global);
     // Ctrl-C goes to the program too, and SIGTERM is handed on: its end is the end of the recording.
     let _cooperative = Cooperative::new();
-    let termination = Termination::watch()?;
+    let termination = Termination::watch()
+        .map_err(|error| Failure::new(format!("can't wait for signals: {error}")).hint(TOO_MANY))?;
     let interrupted = std::cell::Cell::new(None::<Instant>);
     let wish = || {
         let is_terminated = termination.has_come();
@@ -74,9 +77,7 @@ pub(crate) fn run(args: &RecordArgs, global: &Global, output: &Output) -> anyhow
     command.args(&args.command[1..]);
     let recordings = record(command, &options, &mut |_| {}, &wish, &mut |state| show(&progress, state))?;
     progress.finish(global, output)?;
-    for recording in &recordings.all {
-        tell(recording, output);
-    }
+    tell_all(&recordings.all, output);
     if recordings.bystanders > 0 {
         let count = recordings.bystanders;
         let words = if count == 1 { "1 child process was" } else { &format!("{count} child processes were") };
@@ -103,6 +104,28 @@ fn exit_code(status: Option<std::process::ExitStatus>) -> u8 {
 fn show(progress: &Progress, state: RecordProgress) {
     if state.is_naming {
         progress.busy("finding the names of functions");
+    }
+}
+
+fn tell_all(recordings: &[Recorded], output: &Output) {
+    let (mut others, mut allocations, mut bytes) = (0, 0, 0);
+    for (at, recording) in recordings.iter().enumerate() {
+        let is_special = recording.losses.has_dropped() || recording.leak_check_failed.is_some();
+        if at < PROCESSES || is_special {
+            tell(recording, output);
+        } else {
+            others += 1;
+            allocations += recording.allocations;
+            bytes += recording.bytes;
+        }
+    }
+    if others > 0 {
+        output.note(&format!(
+            "recorded {} allocations of {} in files beside ({})",
+            indicatif::HumanCount(allocations),
+            if others == 1 { "one more process".to_owned() } else { format!("{others} more processes") },
+            indicatif::DecimalBytes(bytes)
+        ));
     }
 }
 

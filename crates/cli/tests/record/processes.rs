@@ -1,6 +1,7 @@
 //! Programs that make other processes, or become other programs.
 
 use std::fs;
+use std::path::Path;
 
 use crate::lab::{Costs, Lab, Summary, costs, run};
 
@@ -133,6 +134,18 @@ fn an_environment_is_given_back_as_it_was() {
     assert_eq!(ran.stdout, format!("LD_PRELOAD={other}\nNODE_OPTIONS=--no-warnings\n"));
 }
 
+/// Also where a file of that name has been before.
+#[test]
+fn files_are_called_as_the_user_calls_them() {
+    let lab = Lab::new();
+    for _ in 0..2 {
+        let ran = run(&mut lab.recorder(&[], Path::new("a.heaptrace"), &["env", "true"]));
+        let told =
+            ["in `a.heaptrace` (", "in `a.before-exec-1.heaptrace` ("].map(|text| ran.stderr.contains(text));
+        assert_eq!(told, [true; 2], "{}", ran.stderr);
+    }
+}
+
 /// A link to a device is no file that could get another name.
 #[test]
 fn what_a_program_becomes_leaves_a_device_alone() {
@@ -141,13 +154,13 @@ fn what_a_program_becomes_leaves_a_device_alone() {
     std::os::unix::fs::symlink("/dev/null", &link).unwrap();
     let ran = run(&mut lab.recorder(&[], &link, &["env", "true"]));
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(fs::read_link(&link).unwrap(), std::path::Path::new("/dev/null"));
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new("/dev/null"));
     assert_eq!(lab.recordings(), ["a.heaptrace"]);
 }
 
 /// A server may start hundreds of thousands of children.
 #[test]
-fn a_child_that_is_gone_leaves_no_shared_memory() {
+fn a_child_that_is_gone_leaves_nothing_but_its_file() {
     let lab = Lab::new();
     let script = r#"
         for i in {1..20}; do /bin/true; done
@@ -160,5 +173,10 @@ fn a_child_that_is_gone_leaves_no_shared_memory() {
         exit 7"#;
     let (ran, _) = lab.record(&["--follow"], &["bash", "-c", script]);
     assert_eq!(ran.stdout, "");
-    assert!(lab.recordings().len() > 40, "{:?}", lab.recordings());
+    let files = lab.recordings().len();
+    assert!(files > 40, "{:?}", lab.recordings());
+    // Nor is the terminal filled with them.
+    let told = ran.stderr.lines().filter(|line| line.starts_with("recorded ")).count();
+    let others = format!(" of {} more processes in files beside (", files - 8);
+    assert!(told == 9 && ran.stderr.contains(&others), "{}", ran.stderr);
 }
