@@ -199,6 +199,18 @@ fn a_child_waits_until_twinheap_has_time() {
 }
 
 #[test]
+fn a_child_does_not_wait_for_a_twinheap_that_is_gone() {
+    let mut waiting = Waiting::start_by(&CHILD, &["--follow"]);
+    let pid = waiting.twinheap.id();
+    signal(pid, "-STOP");
+    writeln!(waiting.stdin).unwrap();
+    // Until it waits.
+    thread::sleep(Duration::from_millis(300));
+    signal(pid, "-KILL");
+    waiting.check_says("done\n");
+}
+
+#[test]
 fn a_child_that_does_not_wait_is_told_of() {
     let mut waiting = Waiting::start_by(&CHILD, &["--follow", "--drop"]);
     let pid = waiting.twinheap.id();
