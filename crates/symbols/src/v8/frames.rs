@@ -196,7 +196,12 @@ impl Frames {
                     return self.by_pc.get(&frame.pc).copied();
                 }
             }
-            None => return None,
+            None => {
+                // Perhaps it was written just now. What was there before is gone, and the next frame, which is told of as
+                // one of the same function, must not be taken for that.
+                self.seen.remove(&shared);
+                return None;
+            }
         }
         let seen = self.seen.get(&shared)?;
         let function = seen.function;

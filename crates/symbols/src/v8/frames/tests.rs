@@ -66,6 +66,32 @@ impl Heap {
     }
 }
 
+/// A function's place is another one's after garbage collection, and that can't be read when it is told of first.
+#[test]
+fn a_function_that_could_not_be_read_is_not_the_one_before() {
+    let mut heap = Heap::new();
+    let (source, name) = (heap.string("f()\ng()"), heap.string("w.js"));
+    let (old, new) = (heap.string("old"), heap.string("new"));
+    let (first, second) = (heap.script(source, name, 1), heap.script(source, name, 2));
+    let shared = heap.shared(old, first, 0);
+    let mut frames = Frames::new(layout());
+    let mut check = |heap: &Heap, is_new, expected: Option<&str>| {
+        let memory = |address, into: &mut [u8]| heap.read(address, into);
+        let raw = RawFrame { pc: 0x7f00_0000_0040, shared, is_new, ..RawFrame::default() };
+        let spot = frames.find(&memory, &raw);
+        assert_eq!(spot.and_then(|spot| frames.spot(spot)).map(|spot| spot.function), expected, "{is_new}");
+    };
+    check(&heap, true, Some("old"));
+    check(&heap, false, Some("old"));
+    let set = |heap: &mut Heap, word: u64, value: u64| heap.words.insert((shared - 1) + word * 8, value);
+    set(&mut heap, 4, second);
+    // No name, nor what tells one.
+    set(&mut heap, 2, first);
+    check(&heap, true, None);
+    set(&mut heap, 2, new);
+    check(&heap, false, Some("new"));
+}
+
 /// Workers come and go, each with its own copies of the same functions.
 #[test]
 fn functions_of_workers_that_are_gone_do_not_stay() {
