@@ -38,6 +38,8 @@ const SAMPLE: Duration = Duration::from_millis(20);
 const FLUSH: Duration = Duration::from_secs(2);
 /// How long a program may take until it loads the recorder.
 const LOADING: Duration = Duration::from_secs(2);
+/// With more recordings than these, those that are over don't wait here for being finished.
+const MOST_ACTIVE: usize = 128;
 /// Between two looks whether processes of others still live, and between two calls of the observer.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -349,7 +351,9 @@ impl Collector<'_> {
     /// Puts the recordings of processes away that are gone.
     fn finish_ended(&mut self) {
         let mut at = 0;
-        while at < self.active.len() && !self.finisher.is_busy() {
+        // On a slow disk some wait, so that nobody waits for us; but each has its ring in memory.
+        let may_wait = self.active.len() <= MOST_ACTIVE;
+        while at < self.active.len() && !(may_wait && self.finisher.is_busy()) {
             let active = &self.active[at];
             let has_ended = match active.pid == self.child.id() {
                 true => self.status.is_some(),
