@@ -290,6 +290,13 @@ impl Lobby {
     }
 }
 
+impl Drop for Lobby {
+    /// However the recording ended, nobody needs to find out that there won't be another ring.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         // The process need not wait to find out that nobody reads any more.
