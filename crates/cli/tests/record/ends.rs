@@ -181,13 +181,19 @@ fn an_interrupt_from_the_terminal_goes_to_both() {
 /// Starts a child and says when it is over.
 const CHILD: [&str; 3] = ["bash", "-c", "echo ready; read; env true; echo done"];
 
-/// A server's children are started whenever twinheap happens to be busy: none of them is left out for that.
-#[test]
-fn a_child_waits_until_twinheap_has_time() {
-    let mut waiting = Waiting::start_by(&CHILD, &["--follow"]);
+/// A shell that starts a child while its twinheap, whose number is given too, stands still.
+fn stopped_before_a_child(options: &[&str]) -> (Waiting, u32) {
+    let mut waiting = Waiting::start_by(&CHILD, options);
     let pid = waiting.twinheap.id();
     signal(pid, "-STOP");
     writeln!(waiting.stdin).unwrap();
+    (waiting, pid)
+}
+
+/// A server's children are started whenever twinheap happens to be busy: none of them is left out for that.
+#[test]
+fn a_child_waits_until_twinheap_has_time() {
+    let (mut waiting, pid) = stopped_before_a_child(&["--follow"]);
     // Long enough for whoever would lose patience.
     thread::sleep(Duration::from_millis(1500));
     signal(pid, "-CONT");
@@ -200,10 +206,7 @@ fn a_child_waits_until_twinheap_has_time() {
 
 #[test]
 fn a_child_does_not_wait_for_a_twinheap_that_is_gone() {
-    let mut waiting = Waiting::start_by(&CHILD, &["--follow"]);
-    let pid = waiting.twinheap.id();
-    signal(pid, "-STOP");
-    writeln!(waiting.stdin).unwrap();
+    let (mut waiting, pid) = stopped_before_a_child(&["--follow"]);
     // Until it waits.
     thread::sleep(Duration::from_millis(300));
     signal(pid, "-KILL");
@@ -212,10 +215,7 @@ fn a_child_does_not_wait_for_a_twinheap_that_is_gone() {
 
 #[test]
 fn a_child_that_does_not_wait_is_told_of() {
-    let mut waiting = Waiting::start_by(&CHILD, &["--follow", "--drop"]);
-    let pid = waiting.twinheap.id();
-    signal(pid, "-STOP");
-    writeln!(waiting.stdin).unwrap();
+    let (mut waiting, pid) = stopped_before_a_child(&["--follow", "--drop"]);
     waiting.check_says("done\n");
     signal(pid, "-CONT");
     assert_eq!(waiting.wait().code(), Some(0));
